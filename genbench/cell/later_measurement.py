@@ -46,7 +46,7 @@ def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
     catalogue, run = load_catalogue(job.plugins), RunDirectory(Path(job.run))
     channel.activity("loading data")
     data = load_data(identity.dataset, identity.image_shape, catalogue)
-    result = run.read_cells().results.get(planned.id)
+    result = run.read_cells([planned.id]).results.get(planned.id)
     trained_on = result.comparability.data_hash if result is not None and result.comparability is not None else ""
     if trained_on and trained_on != data.hash:
         raise DataError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from genbench.commands.printed import Printable
 from genbench.errors import NoDataError
-from genbench.report.run_details import cell_text, describe_cell, describe_run, run_text
+from genbench.report.run_details import SUMMARISED, cell_text, describe_cell, describe_run, run_text, summary_of_run
 from genbench.results.store import RunContents, RunDirectory
 
 
@@ -27,13 +27,16 @@ class RunDetails(Printable):
         return self.described
 
 
-def run_details(directory: RunDirectory, contents: RunContents, cell: str | None) -> RunDetails:
+def run_details(
+    directory: RunDirectory, contents: RunContents, cell: str | None, cells: bool | None = None
+) -> RunDetails:
     """Describe a run, or one of its cells, see `Results.details`."""
     if not contents.record.cells:
         run = directory.shown(directory.path)
         raise NoDataError(f"{run} has no cells.", "Start a run with `genbench run --models …`.")
     if cell is None:
-        described = describe_run(directory, contents)
+        listed = len(contents.record.cells) <= SUMMARISED if cells is None else cells
+        described = describe_run(directory, contents) if listed else summary_of_run(directory, contents)
         return RunDetails(described, run_text(described))
     planned = directory.find_cell(cell)
     described = describe_cell(directory, contents, planned)

@@ -122,12 +122,12 @@ def reopen_run(
         reporters=choose_reporters(names, before, catalogue),
         executor=_executor_of(record, flags.get("executor"), flags.get("set") or {}, catalogue),
     )
-    results = run.read_cells().results
+    statuses = run.read_statuses()
     changed_metrics: dict[str, None] = {}
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
-            if cell.id not in results or results[cell.id].status not in FINAL:
+            if statuses.get(cell.id) not in FINAL:
                 changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
     for note in changed_metrics:
         notify(f"Note: {clean(note)}")
@@ -256,10 +256,10 @@ def execute(
         with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers
             trackers.end(interrupted=interruption is not None)
     run = RunDirectory(run.path)  # a race may have added cells
-    summary = write_summary(run)
+    contents = run.read()
+    summary = write_summary(run, contents)
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")
-    contents = run.read()
     for failure in failed_metrics(record.cells, contents.cells.results):
         output.notify(f"Failed: {clean(failure, 2000)}")
     return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption)

@@ -32,18 +32,17 @@ from genbench.report.figures.appearance import make_appearance
 from genbench.report.figures.figure import Figure
 from genbench.report.figures.kinds import Shown, figure_of_runs
 from genbench.report.figures.options import Options
-from genbench.report.html.page import report_page
+from genbench.report.html.paged_report import write_report
 from genbench.report.run_details import describe_cell, describe_run
 from genbench.report.summary import write_summary
-from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
+from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.render import arrange
-from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
-from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write, without_cells
+from genbench.results.store import LoadedRun, RunContents, RunDirectory, without_cells
 
 if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
     import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -183,7 +182,7 @@ class Results:
         Args:
             quantity: a metric, or a column such as ``images/s``, ``peak memory`` or ``time``.
         """
-        metrics = {name for cell in self._cells if cell.result for name in estimate_by_metric(cell.result)}
+        metrics = {name for cell in self._cells for name in cell.outcome.estimates}
         if quantity not in (*metrics, *SPEED_COLUMNS):
             known = [*sorted(metrics), *SPEED_COLUMNS]
             raise UsageError(
@@ -229,12 +228,12 @@ class Results:
     def report(self, path: str | Path) -> Path:
         """Write the cells as one interactive HTML page that needs no network, and return its path.
 
-        An existing file is replaced. Raises `UsageError` if the file cannot be written.
+        Of more than 300 cells, it is an index, with pages in a folder beside it. An existing file is replaced.
+        Raises `UsageError` if a file cannot be written.
         """
         file = Path(path)
-        text = report_page(self._runs, {(cell.run, cell.id) for cell in self._cells})
         try:
-            atomic_write(file, text.encode())
+            write_report(file, self._runs, {(cell.run, cell.id) for cell in self._cells})
         except OSError as error:
             raise UsageError(
                 f"{file} cannot be written: {error.strerror or error}.", "Name a file in a folder that exists."
@@ -253,16 +252,17 @@ class Results:
         summary = write_summary(directory)
         return WrittenFiles(tuple(summary.written), tuple(summary.warnings))
 
-    def details(self, cell: str | None = None) -> RunDetails:
+    def details(self, cell: str | None = None, *, cells: bool | None = None) -> RunDetails:
         """Return the plan of the run, the status of every cell and its files, or one cell in detail.
 
         Raises `UsageError` for several runs, and for an unknown cell; and `NoDataError` for a run without cells.
 
         Args:
             cell: the id of a cell, or any unambiguous part of it.
+            cells: whether every cell is listed, or only counted by status; by default, up to 300 are listed.
         """
         directory, _ = self._only_run("cannot be shown together", "Load one run.")
-        return run_details(directory, self._own_contents()[0], cell)
+        return run_details(directory, self._own_contents()[0], cell, cells)
 
     def compare(self, metric: str | Sequence[str] | None = None) -> CellComparison:
         """Compare the cells over seeds: which one is better, by how much, and whether the difference is real.
@@ -442,7 +442,7 @@ class Results:
         return table_of_cells(
             outcomes,
             contents,
-            over_seeds=several_seeds(outcomes) if over_seeds is None else over_seeds,
+            over_seeds=over_seeds,
             targets=find_targets(contents, map(parse_target, given)) if given else None,
             with_references=references,
             letters=letters,

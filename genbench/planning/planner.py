@@ -106,6 +106,9 @@ class Planner:
         self.size = self._size()
         self.variants = _variants(request, settings, points(self.axes, request.zip))
         self._chosen: dict[tuple[str, str], ChosenDataset] = {}
+        # Of model, loss, variant and metrics: the seed changes none. The variant is kept, so that its id stays its own.
+        self._recipes: dict[tuple[str, str, int, tuple[str, ...]], tuple[Recipe, _Variant]] = {}
+        self._usual: dict[tuple[str, str, str], dict[str, OptionValue]] = {}  # settings without changes of the request
         self.metrics = self._metrics_of_all()
         measured = [metric.name for metric in self.metrics]
         self.targets = make_targets(request.target, measured, self.directions, self.estimates)
@@ -246,6 +249,16 @@ class Planner:
         self, identity: CellIdentity, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset
     ) -> list[str]:
         """Return the settings whose values the request changes, under their names in tables."""
+        key = model.spec.name, loss.spec.name, repr(dataset.choice)
+        if key not in self._usual:
+            self._usual[key] = self._usual_settings(identity, model, loss, dataset)
+        before = self._usual[key]
+        return [name for name, value in settings_by_name(identity).items() if value != before[name]]
+
+    def _usual_settings(
+        self, identity: CellIdentity, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset
+    ) -> dict[str, OptionValue]:
+        """Return the settings that model, loss, dataset and profile have by themselves, under their names in tables."""
         defaults = resolve_options(dataset.spec.option_schema, {}, dataset.spec.name)
         usual = structs.replace(
             identity,
@@ -257,11 +270,13 @@ class Planner:
                 model.spec.recipe, loss.spec.recipe, self.profile.recipe, owner=model.spec.name
             ).settings,
         )
-        before = settings_by_name(usual)
-        return [name for name, value in settings_by_name(identity).items() if value != before[name]]
+        return settings_by_name(usual)
 
     def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:
         """Return the recipe from model, loss, profile and request, each overriding the previous ones."""
+        key = model.name, loss.name, id(variant), tuple(measured)
+        if key in self._recipes:
+            return self._recipes[key][0]
         own = recipe_settings(variant.settings, model)
         recipe = resolve_recipe(model.recipe, loss.recipe, self.profile.recipe, variant.recipe, own, owner=model.name)
         if self.targets and measured:
@@ -269,6 +284,7 @@ class Planner:
         with _naming(variant):
             check_remedies(recipe, measured, self.directions, self.estimates)
             require_divisible_batch(recipe)
+        self._recipes[key] = recipe, variant
         return recipe
 
 

@@ -13,7 +13,6 @@ from genbench.report.run_details import status_of
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import clean
 from genbench.report.table.render import render
-from genbench.report.table.seeds import several
 from genbench.report.table.values import protocol_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellResult
@@ -25,7 +24,7 @@ _ACTING = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 def model_card(run: RunContents, files: Collection[str]) -> str:
     """Return the card of a run; `files` are the names of what stands beside it."""
     record, names = run.record, shown_names(run.record.cells)
-    table = make_table(run, over_seeds=several([run]))
+    table = make_table(run, over_seeds=None)
     parts = [
         "\n".join(["---", *_metadata(run, names), "---"]),
         f"# {markdown(clean(run.name))}",

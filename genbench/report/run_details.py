@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from genbench.gate.speed_interval import explanation, uncertainty
 from genbench.planning.samplers import named_by_sampler
@@ -18,11 +19,14 @@ from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
+from genbench.results.files import plain_data
 from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, LaterMeasurement, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
+SUMMARISED = 300  # of more cells, numbers are shown instead of a list
 _MOST_POINTS = 12  # of a curve
+_MOST_REASONS, _MOST_KINDS, _MOST_DAMAGED = 20, 40, 20
 
 
 def status_of(contents: RunContents, planned: PlannedCell) -> tuple[str, str]:
@@ -33,10 +37,9 @@ def status_of(contents: RunContents, planned: PlannedCell) -> tuple[str, str]:
 
 def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
     """Return plan, status and files of every cell as plain data."""
-    record = contents.record
-    names = shown_names(record.cells)
+    names = shown_names(contents.record.cells)
     cells = []
-    for planned in record.cells:
+    for planned in contents.record.cells:
         status, reason = status_of(contents, planned)
         cells.append(
             {
@@ -47,9 +50,40 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
                 "files": _shown_files(run, planned.id),
             }
         )
-    facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
-    described = {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged_files(contents)}
+    facts = _facts_of_run(run, contents)
+    last = ("damaged", "races")  # in the order of the JSON
+    described = {name: value for name, value in facts.items() if name not in last} | {"cells": cells}
+    return described | {name: facts[name] for name in last if name in facts}
+
+
+def _facts_of_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
+    facts = {name: getattr(contents.record, name) for name in ("created", "genbench", "profile", "command")}
+    described = {"path": run.shown(run.path), **facts, "damaged": damaged_files(contents)}
     return described | ({"races": described_races(contents)} if contents.race is not None else {})
+
+
+def summary_of_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
+    """Return the plan and the number of cells by status and by model, loss and dataset, as plain data."""
+    described = _facts_of_run(run, contents)
+    statuses = [(planned, *status_of(contents, planned)) for planned in contents.record.cells]
+    by_kind: dict[str, Counter[str]] = {}
+    for planned, status, _ in statuses:
+        identity = planned.identity
+        kind = clean(f"{identity.model.name} · {identity.loss.name} · {identity.dataset.name}")
+        by_kind.setdefault(kind, Counter())[status] += 1
+    return described | {
+        "statuses": dict(Counter(status for _, status, _ in statuses)),
+        "kinds": {kind: dict(counts) for kind, counts in by_kind.items()},
+        "reasons": frequent_reasons((status, reason) for _, status, reason in statuses),
+    }
+
+
+def frequent_reasons(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the most frequent statuses and reasons of cells that did not end as ok, each with how often it occurs."""
+    counts = Counter((status, clean(reason)) for status, reason in found if status != "ok" and reason)
+    listed = [f"{count:,} × {status}: {reason}" for (status, reason), count in counts.most_common(_MOST_REASONS)]
+    rest = sum(counts.values()) - sum(count for _, count in counts.most_common(_MOST_REASONS))
+    return [*listed, f"{rest:,} with other reasons"] if rest else listed
 
 
 def damaged_files(contents: RunContents) -> dict[str, str]:
@@ -69,8 +103,8 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
         "status": status,
         "reason": reason,
         "files": _shown_files(run, planned.id),
-        "identity": msgspec.to_builtins(planned.identity),
-        "result": None if result is None else msgspec.to_builtins(result),
+        "identity": plain_data(planned.identity),
+        "result": None if result is None else plain_data(result),
     }
 
 
@@ -105,17 +139,36 @@ def run_text(described: dict[str, Any]) -> str:
         f"  command   {' '.join(described['command'])}",
         "",
     ]
-    for cell in described["cells"]:
+    for cell in described.get("cells", ()):
         lines += [f"{cell['status']:<9}  {cell['title']}", f"           {cell['id']}"]
         if cell["reason"]:
             lines.append(f"           {clean(cell['reason'])}")
         lines += [f"           {name}: {path}" for name, path in cell["files"].items()]
+    if "kinds" in described:
+        lines += _summary_lines(described)
     for race in described.get("races", []):
         lines += ["", clean(race["summary"], 2000), *(f"  {clean(text, 2000)}" for text in race["decisions"])]
     if described["damaged"]:
         lines += ["", "Damaged files (`genbench run --resume` measures their cells again):"]
-        lines += [f"  {name}: {clean(why)}" for name, why in described["damaged"].items()]
+        most = len(described["damaged"]) if "cells" in described else _MOST_DAMAGED
+        lines += [f"  {name}: {clean(why)}" for name, why in [*described["damaged"].items()][:most]]
+        rest = len(described["damaged"]) - most
+        lines += [f"  and {rest:,} more: `genbench show --cells` lists them"] if rest > 0 else []
     return "\n".join(lines) + "\n"
+
+
+def _summary_lines(described: dict[str, Any]) -> list[str]:
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count:,} {status}" for status, count in counts.items())
+
+    kinds = described["kinds"]
+    shown = list(kinds.items())[:_MOST_KINDS]
+    lines = [f"{sum(described['statuses'].values()):,} cells: {counted(described['statuses'])}", ""]
+    lines += [f"  {kind}: {counted(counts)}" for kind, counts in shown]
+    lines += [f"  and {len(kinds) - len(shown):,} more"] if len(kinds) > len(shown) else []
+    lines += ["", "Not ok:", *(f"  {text}" for text in described["reasons"])] if described["reasons"] else []
+    run = shlex.quote(described["path"])
+    return [*lines, "", f"`genbench show {run} --cells` lists every cell, --cell CELL shows one."]
 
 
 def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResult | None) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
-from genbench.report.html.page import report_page
+from genbench.report.html.paged_report import write_report
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
@@ -18,6 +18,8 @@ from genbench.results.cell_names import shown_names
 from genbench.results.files import read_regular_file
 from genbench.results.schema import HELD_OUT, STATUSES
 from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write
+
+_MOST_TILES = 300  # cells of a contact sheet; of more, some at equal distances in the plan
 
 
 class Summary(NamedTuple):
@@ -28,24 +30,27 @@ class Summary(NamedTuple):
     warnings: list[str]
 
 
-def write_summary(run: RunDirectory) -> Summary:
-    """Write every file for readers from the stored results; a failure is a warning and does not affect the others."""
-    contents = run.read()
-    tables = {"": make_table(contents)}
-    if several([contents]):
-        tables = {"": make_table(contents, over_seeds=True), "Each seed": tables[""]}
-    table, of_cells = tables[""], list(tables.values())[-1]
-    makers: dict[Path, Callable[[], bytes]] = {
-        run.path / "table.md": lambda: _markdown(tables).encode(),
-        run.path / "table.csv": lambda: render(of_cells, "csv").encode(),
-        run.contact_sheet_path: lambda: _contact_sheet(run, contents),
-        run.path / "report.html": lambda: report_page([LoadedRun(run, contents)]).encode(),
+def write_summary(run: RunDirectory, contents: RunContents | None = None) -> Summary:
+    """Write every file for readers from the stored results; a failure is a warning and does not affect the others.
+
+    Args:
+        run: the run.
+        contents: what was read of it; None: it is read.
+    """
+    contents = run.read() if contents is None else contents
+    lost = _lost_results(run.path / "table.csv", contents)
+    table, texts = _tables(contents)
+    summary = Summary(table, [], lost)
+    writers: dict[Path, Callable[[Path], None]] = {
+        run.path / "table.md": lambda path: atomic_write(path, texts["table.md"].encode()),
+        run.path / "table.csv": lambda path: atomic_write(path, texts["table.csv"].encode()),
+        run.contact_sheet_path: lambda path: atomic_write(path, _contact_sheet(run, contents)),
+        run.path / "report.html": lambda path: write_report(path, [LoadedRun(run, contents)]),
     }
-    summary = Summary(table, [], _lost_results(run.path / "table.csv", contents))
-    for path, make in makers.items():
+    for path, write in writers.items():
         try:
             path.parent.mkdir(exist_ok=True)
-            atomic_write(path, make())
+            write(path)
         except Exception as error:  # a failed report must not affect the results, which are safe in cells/
             reason = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
             remedy = f"The results are safe; `genbench report {run.path}` writes it again."
@@ -79,20 +84,24 @@ def _lost_results(previous: Path, contents: RunContents) -> list[str]:
     ]
 
 
-def _markdown(tables: Mapping[str, Table]) -> str:
-    parts = [
-        f"## {title}\n\n{render(table, 'github')}" if title else render(table, "github")
-        for title, table in tables.items()
-    ]
-    return "\n".join(parts)
+def _tables(contents: RunContents) -> tuple[Table, dict[str, str]]:
+    """Return the table, over seeds if there are several, and the text of each file; one table at a time is kept."""
+    each = make_table(contents)
+    csv_text, each_text = render(each, "csv"), render(each, "github")
+    if not several([contents]):
+        return each, {"table.md": each_text, "table.csv": csv_text}
+    del each
+    table = make_table(contents, over_seeds=True)
+    return table, {"table.md": f"{render(table, 'github')}\n## Each seed\n\n{each_text}", "table.csv": csv_text}
 
 
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     names = {id: clean(name) for id, name in shown_names(contents.record.cells).items()}
-    entries = [(names[planned.id], run.sample_path(planned.id)) for planned in contents.record.cells]
+    shown = contents.record.cells[:: -(-len(names) // _MOST_TILES) or 1]
+    entries = [(names[planned.id], run.sample_path(planned.id)) for planned in shown]
     entries += [
         (f"{names[planned.id]} · reconstructions", path)
-        for planned in contents.record.cells
+        for planned in shown
         if (path := run.reconstruction_path(planned.id)).exists()
     ]
     entries += [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from genbench.api.options import OptionValue
 from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellIdentity, PlannedCell
 
+_MISSING = object()
 _SELF_EXPLANATORY = ("device", "engine", "image_shape", "precision")  # shown by value alone
 
 
@@ -45,19 +46,20 @@ def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
     A name consists of model, loss, variant, dataset and seed, and of each setting that differs between cells in which
     these are the same. Cells whose settings all agree get the digest from their id.
     """
-    parts = {cell.id: _usual_parts(cell) for cell in cells}
-    settings = {cell.id: _settings(cell.identity) for cell in cells}
-    first: dict[tuple[str, ...], str] = {}  # id of the first cell with these parts
+    first: dict[tuple[str, ...], dict[str, OptionValue]] = {}  # settings of the first cell with these parts
     differing: set[str] = set()
-    for id, own in settings.items():
-        other = settings[first.setdefault(parts[id], id)]
-        differing |= {name for name in own | other if _text(own, name) != _text(other, name)}
-    names = {
-        id: " · ".join([*parts[id], *(_said(name, own[name]) for name in own if name in differing)])
-        for id, own in settings.items()
-    }
+    for cell in cells:
+        own = _settings(cell.identity)
+        other = first.setdefault(_usual_parts(cell), own)
+        differing |= {name for name in own | other if name not in differing and _differ(own, other, name)}
+    names = {cell.id: _name(cell, differing) for cell in cells}
     counts = Counter(names.values())
     return {id: name if counts[name] == 1 else f"{name} · {id.rpartition('-')[2]}" for id, name in names.items()}
+
+
+def _name(cell: PlannedCell, differing: Container[str]) -> str:
+    said = [_said(name, value) for name, value in _settings(cell.identity).items() if name in differing]
+    return " · ".join([*_usual_parts(cell), *said])
 
 
 def _usual_parts(cell: PlannedCell) -> tuple[str, ...]:
@@ -75,6 +77,11 @@ def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
 def _said(name: str, value: OptionValue) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value in (None, "") else str(value)
     return text if name in _SELF_EXPLANATORY else f"{name} {text}"
+
+
+def _differ(own: dict[str, OptionValue], other: dict[str, OptionValue], name: str) -> bool:
+    value = own.get(name)
+    return value is not other.get(name, _MISSING) and _text(own, name) != _text(other, name)
 
 
 def _text(settings: dict[str, OptionValue], name: str) -> str:

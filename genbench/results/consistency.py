@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
 from genbench.api.evaluation import Estimate, Unavailable
-from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError
 from genbench.results.files import DamagedError, decode, encode
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
+    CurvePoint,
     PlannedCell,
     RaceRecord,
     Record,
     ReferenceResult,
     RunRecord,
+    Window,
 )
+from genbench.results.shared_parts import SHARED
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image
@@ -56,9 +61,31 @@ def problem_of_id(id: str) -> str:
     return ""
 
 
-def problem_of_result(result: CellResult) -> str:
-    """Return what is impossible in a cell's result, with the name of the field; '' if nothing is."""
-    return next(_problems_of_result(result), "")
+def problem_of_result(result: CellResult, planned: CellIdentity | None = None) -> str:
+    """Return what is impossible in a cell's result, with the name of the field; '' if nothing is.
+
+    Args:
+        result: as it was read.
+        planned: the identity of the cell in the plan, in which nothing is impossible; None: it is not in the plan.
+    """
+    return next(_problems_of_result(result, planned), "")
+
+
+def problems_of_planned_cells(cells: Sequence[PlannedCell]) -> dict[int, str]:
+    """Return what is impossible in the entries of a plan, by their position, with the name of the field.
+
+    A part that several cells share, see `genbench.results.shared_parts`, is examined once.
+    """
+    possible: set[int] = set()  # the parts in which nothing is impossible, by `id`
+    problems: dict[int, str] = {}
+    for number, cell in enumerate(cells):
+        parts = [part for name in SHARED if (part := getattr(cell.identity, name))]
+        known = {name: _NOTHING for name in SHARED if id(getattr(cell.identity, name)) in possible}
+        if problem := next(_problems_of_planned_cell(cell, known), ""):
+            problems[number] = problem
+        else:
+            possible.update(map(id, parts))
+    return problems
 
 
 def problem_of_planned_cell(planned: PlannedCell) -> str:
@@ -169,13 +196,17 @@ def first_difference(stored: CellIdentity, planned: CellIdentity) -> str:
 
 
 _MISSING = object()
+_NOTHING: Any = None  # in place of what needs no check
 
 
-def _problems_of_result(result: CellResult) -> Iterator[str]:
+def _problems_of_result(result: CellResult, planned: CellIdentity | None) -> Iterator[str]:
     if found := problem_of_id(result.id):
         yield found
-    yield from impossible_values(result, "")
-    yield from _problems_of_identity(result.identity)
+    if planned is not None and result.identity == planned:
+        yield from impossible_values(msgspec.structs.replace(result, identity=_NOTHING), "")
+    else:
+        yield from impossible_values(result, "")
+        yield from _problems_of_identity(result.identity)
     best = result.best
     if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
         yield f"best.estimates has no value of best.metric, {_short(best.metric)}"
@@ -183,11 +214,13 @@ def _problems_of_result(result: CellResult) -> Iterator[str]:
         yield "sampling does not state both weights and batch_norm"
 
 
-def _problems_of_planned_cell(planned: PlannedCell) -> Iterator[str]:
+def _problems_of_planned_cell(planned: PlannedCell, known: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Yield what is impossible; `known` holds the parts of its identity to leave out, each None."""
     if found := problem_of_id(planned.id):
         yield found
-    yield from impossible_values(planned, "")
-    yield from _problems_of_identity(planned.identity)
+    identity = msgspec.structs.replace(planned.identity, **known) if known else planned.identity
+    yield from impossible_values(msgspec.structs.replace(planned, identity=identity), "")
+    yield from _problems_of_identity(identity)
 
 
 def _problems_of_references(result: ReferenceResult) -> Iterator[str]:
@@ -241,22 +274,27 @@ def _problems_of_race(race: RaceRecord, planned: RunRecord) -> Iterator[str]:
 def _problems_of_identity(identity: CellIdentity) -> Iterator[str]:
     yield from _problems_of_shape(identity.image_shape, "identity.image_shape")
     for kind in ("model", "family", "loss", "dataset"):
-        if not getattr(identity, kind).name:
+        choice = getattr(identity, kind)
+        if choice is not _NOTHING and not choice.name:
             yield f"identity.{kind}.name is empty"
-    for name in _REQUIRED_SETTINGS:
+    for name in _REQUIRED_SETTINGS if identity.recipe is not _NOTHING else ():
         if name not in identity.recipe:
             yield f"identity.recipe has no {name}"
-    for name, value in identity.recipe.items():
+    for name, value in (identity.recipe or {}).items():
         if name in _RECIPE:
-            yield from _problems_of_setting(_RECIPE[name], value)
+            check: Any = _problem_of_setting.__wrapped__ if isinstance(value, list) else _problem_of_setting
+            if problem := check(name, value):
+                yield problem
 
 
-def _problems_of_setting(option: Option, value: object) -> Iterator[str]:
-    renamed = RENAMED.get(option.name, {})
+@lru_cache(maxsize=10_000, typed=True)  # the cells of a plan have most of their settings in common
+def _problem_of_setting(name: str, value: object) -> str:
+    renamed = RENAMED.get(name, {})
     try:
-        option.check(renamed.get(value, value) if isinstance(value, str) else value, "identity.recipe")
+        _RECIPE[name].check(renamed.get(value, value) if isinstance(value, str) else value, "identity.recipe")
     except UsageError as error:
-        yield _short(error.cause.removesuffix("."), 200, quoted=False)
+        return _short(error.cause.removesuffix("."), 200, quoted=False)
+    return ""
 
 
 def _problems_of_shape(shape: tuple[int, ...], where: str) -> Iterator[str]:
@@ -288,11 +326,57 @@ def _is_possible(value: object, name: str, free: bool, depth: int) -> bool:
         return not _fault_of_number(value, name, free)
     for key, item in _parts(value):
         kind = type(item)
-        if item is None or kind is str or (kind in (int, float) and 0 <= item <= _LARGEST_INTEGER):
+        if kind is str or not item or (kind in (int, float) and 0 <= item <= _LARGEST_INTEGER):
             continue  # nearly all values: possible under every name
+        if kind is list and item and (are_possible := _QUICK.get(type(item[0]))) and are_possible(item):
+            continue
         if not _is_possible(item, key.rpartition(".")[2], free or key in _FREE, depth + 1):
             return False
     return True
+
+
+def _are_possible_windows(windows: Sequence[Window]) -> bool:
+    return _lie_between(0, [*chain.from_iterable(map(_NUMBERS_OF_WINDOW, windows))])
+
+
+def _are_possible_points(points: Sequence[CurvePoint]) -> bool:
+    numbers = [*chain.from_iterable(map(_NUMBERS_OF_POINT, points))]
+    terms = [point.terms for point in points]
+    values = [value for value in chain.from_iterable(map(dict.values, terms)) if value is not None]
+    if not (_lie_between(0, numbers) and _lie_between(-_LARGEST_INTEGER, values)):
+        return False
+    return all(map(_may_be_negative, set(map(tuple, terms))))
+
+
+def _are_possible_estimates(estimates: Sequence[Estimate]) -> bool:
+    signed = [number for one in estimates for number in (one.value, one.debiased, one.null) if number is not None]
+    others = [number for one in estimates for number in (one.n, one.standard_error) if number is not None]
+    free = [value for one in estimates for value in one.protocol.values() if not isinstance(value, str)]
+    return _lie_between(-_LARGEST_INTEGER, [*signed, *free]) and _lie_between(0, others)
+
+
+def _lie_between(smallest: float, numbers: Sequence[float]) -> bool:
+    """Say whether numbers are finite, no smaller than that, and small enough to be a number of any kind."""
+    return not numbers or (
+        math.isfinite(sum(numbers)) and smallest <= min(numbers) and max(numbers) <= _LARGEST_INTEGER
+    )
+
+
+_NUMBERS_OF_WINDOW = attrgetter("step", "steps", "images", "seconds")
+_NUMBERS_OF_POINT = attrgetter("step", "images")
+
+
+@lru_cache(maxsize=1000)
+def _may_be_negative(names: tuple[str, ...]) -> bool:
+    return _NOT_NEGATIVE.isdisjoint(name.rpartition(".")[2] for name in names)
+
+
+# Lists of these make up nearly all of a result. One that is not recognised as possible here is examined item by item.
+_QUICK: dict[type, Callable[[Any], bool]] = {
+    Window: _are_possible_windows,
+    CurvePoint: _are_possible_points,
+    Estimate: _are_possible_estimates,
+}
 
 
 def _fault_of_number(value: int | float, name: str, free: bool) -> str:

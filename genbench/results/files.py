@@ -7,6 +7,8 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -117,9 +119,21 @@ def encode_line(data: object, sort: bool = False) -> bytes:
     """Return a record or plain data as JSON in one line, with the same replacements."""
     order: Literal["sorted"] | None = "sorted" if sort else None
     try:
-        return msgspec.json.encode(data, order=order)
+        return msgspec.json.encode(data, order=order, enc_hook=_as_list)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
-        return msgspec.json.encode(_as_utf8(msgspec.to_builtins(data)), order=order)
+        return msgspec.json.encode(_as_utf8(plain_data(data)), order=order)
+
+
+def plain_data(record: object) -> Any:
+    """Return a record as dictionaries, lists, texts and numbers."""
+    return msgspec.to_builtins(record, enc_hook=_as_list)
+
+
+def _as_list(value: object) -> list[Any]:
+    """Return a `genbench.results.stored_series.StoredSeries` as what it stands for."""
+    if isinstance(value, Sequence):
+        return [*value]
+    raise TypeError(f"{type(value).__name__} cannot be stored")
 
 
 def decode(
@@ -127,6 +141,11 @@ def decode(
 ) -> RecordType:
     """Return the record in `data`; raise `DamagedError`, or `NewerFormatError` if its version is above `latest`."""
     data = without_byte_order_mark(data)
+    if data.startswith(b'{\n  "%s": ' % version_field.encode()):  # as it was written: nearly always intact
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            record = msgspec.json.decode(data, type=record_type)
+            if 1 <= getattr(record, version_field) <= latest:
+                return record
     try:
         header: Any = msgspec.json.decode(data, type=_header_type(version_field))
         version = getattr(header, version_field)

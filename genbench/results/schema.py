@@ -9,6 +9,7 @@ Numbers that are not finite are written as null, because JSON cannot represent t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,7 +24,7 @@ Status = Literal["ok", "failed", "timeout", "oom", "diverged", "collapsed", "ski
 STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "oom", "diverged", "collapsed", "skipped")
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):  # a frozen tree of plain data has no reference cycles
     """A stored record; fields added by a newer version are ignored."""
 
 
@@ -457,8 +458,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     transfer: Transfer | None = None
     steps: int = 0
     images: Annotated[int, Meta(description="real images consumed")] = 0
-    windows: list[Window] = []
-    curves: list[CurvePoint] = []
+    # Of a cell in a run of many, these are read from its file when they are used: `genbench.results.stored_series`.
+    windows: Sequence[Window] = []
+    curves: Sequence[CurvePoint] = []
     throughput: Throughput | None = None
     memory: Memory | None = None
     proof: Proof | None = None
@@ -485,7 +487,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     measured_later: Annotated[
         list[LaterMeasurement], Meta(description="measurements of the stored weights after the run, the latest last")
     ] = []
-    evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
+    evaluations: Annotated[Sequence[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
     training_samples: Annotated[
         TrainingSamples | None, Meta(description="samples during training; None: there is no such file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,10 @@ from genbench.results.consistency import (
     first_difference,
     problem_of_id,
     problem_of_plan,
-    problem_of_planned_cell,
     problem_of_race,
     problem_of_references,
     problem_of_result,
+    problems_of_planned_cells,
     storable,
 )
 from genbench.results.files import (
@@ -42,7 +42,10 @@ from genbench.results.schema import (
     Record,
     ReferenceResult,
     RunRecord,
+    Status,
 )
+from genbench.results.shared_parts import SharedParts
+from genbench.results.stored_series import without_series
 
 __all__ = [
     "CellFiles",
@@ -60,6 +63,7 @@ __all__ = [
 
 RecordType = TypeVar("RecordType", CellResult, ReferenceResult)
 
+KEPT_WHOLE = 300  # of a run with more results than this, long lists are read again when they are used
 _SUBDIRECTORIES = ("cells", "references", "samples", "checkpoints", "logs")
 
 
@@ -104,6 +108,8 @@ class RunDirectory:
         self.path = Path(path)
         self.archive = archive  # None: a directory of its own
         self.race_damage = ""  # why `race` cannot be read
+        self._parts = SharedParts()
+        self._statuses: dict[str, tuple[tuple[int, ...] | None, Status | None]] = {}  # by id, of a version of the file
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
@@ -187,9 +193,9 @@ class RunDirectory:
     @cached_property
     def damaged_plan(self) -> dict[int, str]:
         """The cells of run.json that no genbench can have planned, by their position, with the reason."""
-        found = [(number, problem_of_planned_cell(cell)) for number, cell in enumerate(self._whole_record.cells)]
-        problems = {number: problem for number, problem in found if problem}
-        if problems and len(problems) == len(found):
+        cells = self._whole_record.cells
+        problems = problems_of_planned_cells(cells)
+        if problems and len(problems) == len(cells):
             raise self._damaged_plan_error(f"cells.0: {problems[0]}")
         return problems
 
@@ -245,7 +251,7 @@ class RunDirectory:
             record = decode(read_regular_file(self.record_path), RunRecord)
             if problem := problem_of_plan(record):
                 raise DamagedError(problem)
-            return record
+            return msgspec.structs.replace(record, cells=[self._parts.of_cell(cell) for cell in record.cells])
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
             raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure) from error
@@ -330,16 +336,48 @@ class RunDirectory:
         """Write a dataset's reference rows atomically; raise `UsageError` if the write fails."""
         self._write(self.reference_path(result.id), result)
 
-    def read_cells(self) -> CellFiles:
-        """Read every cell's result; a damaged file is listed, never fatal.
+    def read_cells(self, ids: Iterable[str] | None = None) -> CellFiles:
+        """Read every cell's result, or those of some cells; a damaged file is listed, never fatal.
 
         Raises `UsageError` if the folder cannot be listed, as does `read_references`.
         """
-        return _read_all(self.path / "cells", CellResult, self._problem_of_result)
+        results: dict[str, CellResult] = {}
+        damaged: dict[str, str] = {}
+        paths = (
+            _record_paths(self.path / "cells")
+            if ids is None
+            else [p for id in ids if (p := self.cell_path(id)).exists()]
+        )
+        for path, result, problem in _read_each(paths, CellResult, self._problem_of_result):
+            if result is None:
+                damaged[path.stem] = problem
+            else:
+                results[path.stem] = result if len(paths) <= KEPT_WHOLE else self._in_few_bytes(result, path)
+        return RecordFiles(results, damaged)
+
+    def read_statuses(self) -> dict[str, Status]:
+        """Read the status of every cell whose result is not damaged, by id; raise the errors of `read_cells`.
+
+        A file that has not changed since the last call is not read again.
+        """
+        statuses: dict[str, Status] = {}
+        for path in _record_paths(self.path / "cells"):
+            version = _version_of(path)
+            known = self._statuses.get(path.stem)
+            if known is None or version is None or known[0] != version:
+                ((_, result, _),) = _read_each([path], CellResult, self._problem_of_result)
+                known = self._statuses[path.stem] = version, None if result is None else result.status
+            if known[1] is not None:
+                statuses[path.stem] = known[1]
+        return statuses
 
     def read_references(self) -> ReferenceFiles:
         """Read every dataset's reference rows; a damaged file is listed, never fatal."""
-        return _read_all(self.path / "references", ReferenceResult, problem_of_references)
+        found = [*_read_each(_record_paths(self.path / "references"), ReferenceResult, problem_of_references)]
+        return RecordFiles(
+            {path.stem: result for path, result, _ in found if result is not None},
+            {path.stem: problem for path, result, problem in found if result is None},
+        )
 
     def read(self) -> RunContents:
         """Read the plan and all results."""
@@ -352,11 +390,19 @@ class RunDirectory:
         return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out, self.race)
 
     def _problem_of_result(self, result: CellResult) -> str:
-        if problem := problem_of_result(result):
-            return problem
         planned = self._planned_identities.get(result.id)
+        if problem := problem_of_result(result, planned):
+            return problem
+        if result.identity == planned:
+            return ""
         differing = first_difference(result.identity, planned) if planned is not None else ""
         return f"its identity.{differing} is not that of the cell in run.json" if differing else ""
+
+    def _in_few_bytes(self, result: CellResult, path: Path) -> CellResult:
+        """Return the result without its long lists, which stay in `path`, and with parts that other cells have too."""
+        planned = self._planned_identities.get(result.id)
+        identity = self._parts.of_identity(result.identity) if planned is None else planned
+        return self._parts.of_result(msgspec.structs.replace(without_series(result, path), identity=identity))
 
     @cached_property
     def _planned_identities(self) -> dict[str, CellIdentity]:
@@ -431,27 +477,31 @@ def find_runs(directory: str | Path) -> list[Path]:
         return []
 
 
-def _read_all(
-    folder: Path, record_type: type[RecordType], problem_of: Callable[[RecordType], str]
-) -> RecordFiles[RecordType]:
-    results: dict[str, RecordType] = {}
-    damaged: dict[str, str] = {}
-    for path in _record_paths(folder):
+def _read_each(
+    paths: Iterable[Path], record_type: type[RecordType], problem_of: Callable[[RecordType], str]
+) -> Iterator[tuple[Path, RecordType | None, str]]:
+    """Yield the record in each file, or None and why it is damaged; one at a time, because they are large."""
+    for path in paths:
         try:
             result: Any = decode(read_regular_file(path), record_type)
         except OSError as error:
-            damaged[path.stem] = f"cannot be read: {error.strerror}"
+            yield path, None, f"cannot be read: {error.strerror}"
         except (DamagedError, NewerFormatError) as error:
-            damaged[path.stem] = str(error)
+            yield path, None, str(error)
         else:
             problem = problem_of(result)
             if result.id != path.stem:
                 problem = f"it contains the result of {result.id[:100]!r}"
-            if problem:
-                damaged[path.stem] = problem
-            else:
-                results[path.stem] = result
-    return RecordFiles(results, damaged)
+            yield path, None if problem else result, problem
+
+
+def _version_of(path: Path) -> tuple[int, ...] | None:
+    """Return what differs between versions of a file; None: it is not known."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _already_a_run(path: Path) -> UsageError:

@@ -177,7 +177,7 @@ class Supervisor:
             "stopping: the cell saves its state; press Ctrl-C again to stop at once"
         )
         self._remove_leftovers()
-        done = {id for id, found in self.run_directory.read_cells().results.items() if found.status in FINAL}
+        done = {id for id, status in self.run_directory.read_statuses().items() if status in FINAL}
         pending = [cell for cell in self.record.cells if cell.id not in done]
         for cell in pending:
             if cell.reason:

@@ -68,7 +68,7 @@ def load_trained(
     weights, `UsageError` where no best ones were saved, and `SpecError` where the weights do not fit the networks.
     """
     identity = planned.identity
-    require_weights(run, planned, run.read_cells().results.get(planned.id), best)
+    require_weights(run, planned, run.read_cells([planned.id]).results.get(planned.id), best)
     needed = _needed(identity)
     known = load_catalogue([])  # the built-in plugins; others are discovered only where they are needed
     if any(
@@ -96,7 +96,7 @@ def load_from_checkpoint(
     Raises the errors of `load_trained`.
     """
     identity, path = planned.identity, run.best_path(planned.id) if best else run.checkpoint_path(planned.id)
-    result = run.read_cells().results.get(planned.id)
+    result = run.read_cells([planned.id]).results.get(planned.id)
     require_weights(run, planned, result, best)
     notes = [
         f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from genbench.stats.exact_sums import exact_sums
 
 
 class Interval(NamedTuple):
@@ -60,7 +61,10 @@ def mean_and_error(samples: Sequence[float]) -> Mean:
     exact = [float(sample) for sample in samples]
     if len(exact) == 1:
         return Mean(exact[0], None)
-    return Mean(statistics.mean(exact), statistics.stdev(exact) / math.sqrt(len(exact)))
+    if exact.count(exact[0]) == len(exact):
+        return Mean(exact[0] + 0.0, 0.0)
+    sums = exact_sums(exact)
+    return Mean(sums.mean, sums.standard_deviation / math.sqrt(len(exact)))
 
 
 def _coverage(n: int, k: int) -> float:

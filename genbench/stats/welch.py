@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from genbench.stats.exact_sums import exact_sums
 from genbench.stats.student_t import t_quantile, t_tail
 
 
@@ -52,7 +53,8 @@ def level(sample: Sequence[float]) -> Level:
     """Return the mean of a sample with its standard error; raise ValueError for fewer than two values, or NaN."""
     if len(sample) < 2 or not all(math.isfinite(value) for value in sample):
         raise ValueError("a difference needs at least two values per side, all of them finite")
-    return Level(statistics.mean(sample), math.sqrt(statistics.variance(sample) / len(sample)), len(sample) - 1)
+    sums = exact_sums(sample)
+    return Level(sums.mean, math.sqrt(sums.variance / len(sample)), len(sample) - 1)
 
 
 def difference(base: Level, head: Level) -> Difference:

@@ -136,7 +136,7 @@ class Campaign:
             alone = structs.replace(self.where.record, cells=[cell], references=[])
             where = self.where
             Supervisor(self.run, alone, where.catalogue, where.executor, self._display, where.device).execute()
-            self._results[cell.id] = self.run.read_cells().results[cell.id]
+            self._results[cell.id] = self.run.read_cells([cell.id]).results[cell.id]
         return self._results[cell.id]
 
     def _cell(self, search: Search, trial: KnownTrial, rung: int) -> PlannedCell | str:

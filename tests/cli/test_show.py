@@ -11,6 +11,7 @@ from example_runs import cell, identity, stored
 
 from genbench.api.evaluation import Unavailable
 from genbench.cli.show import command
+from genbench.commands import details
 from genbench.errors import NoDataError, UsageError
 from genbench.results.schema import CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory
@@ -91,3 +92,19 @@ def test_no_run_and_no_cells(tmp_path: Path) -> None:
         show(tmp_path / "nothing")
     with pytest.raises(NoDataError):
         show(stored(tmp_path / "empty").path)
+
+
+def test_a_run_of_many_cells_is_summarised_unless_they_are_asked_for(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write_cell(cell("gan-b2", status="failed", reason="it broke"))
+    monkeypatch.setattr(details, "SUMMARISED", 3)
+    text = show(run.path)
+    assert "4 cells: 1 ok, 1 failed, 1 damaged, 1 not run" in text
+    assert "gan · non-saturating · mini: 1 ok, 1 failed" in text and "1 × failed: it broke" in text
+    assert "gan-a1" not in text and "cells/cut-1.json: " in text
+    data = json.loads(show(run.path, "--json"))
+    assert "cells" not in data and data["statuses"] == {"ok": 1, "failed": 1, "damaged": 1, "not run": 1}
+    assert "gan-a1" in show(run.path, "--cells") and len(json.loads(show(run.path, "--cells", "--json"))["cells"]) == 4
+    monkeypatch.undo()
+    assert "gan-a1" not in show(run.path, "--summary")

@@ -14,7 +14,7 @@ from genbench.report.charts.curves import X_AXES
 from genbench.report.charts.frontier import finite, interval, quality_columns, speed_columns
 from genbench.report.html.page_data import curves_data, frames_data
 from genbench.report.table.best import ONE_SEED, OVER_SEEDS
-from genbench.report.table.comparability import SPEED_COLUMNS, dataset_key, estimate_by_metric, group_key
+from genbench.report.table.comparability import SPEED_COLUMNS, dataset_key, group_key
 from genbench.report.table.layout import DAGGER, Column, Row, Table, Value
 from genbench.report.table.outcome import CellOutcome
 from genbench.report.table.settings import setting_text
@@ -133,7 +133,7 @@ def _group(outcome: CellOutcome, column: str) -> tuple[str, str] | None:
             " ".join(map(str, pair)) for pair in key[1:] if isinstance(pair, tuple) and pair[1] not in ("", "none")
         ]
         return _hash(key), ", ".join(facts)
-    return _hash(key), protocol_text(estimate_by_metric(outcome.result)[column])
+    return _hash(key), protocol_text(outcome.estimates[column])
 
 
 def _hash(key: object) -> str:

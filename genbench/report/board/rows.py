@@ -15,7 +15,7 @@ from genbench.report.board.records import BoardCell, BoardRow, RowEntry, ShownVa
 from genbench.report.board.slugs import slug
 from genbench.report.charts.frontier import quality_columns
 from genbench.report.race_text import UNEQUAL
-from genbench.report.table.comparability import dataset_key, estimate_by_metric, group_key
+from genbench.report.table.comparability import dataset_key, group_key
 from genbench.report.table.layout import Column, Row, Table, Value, clean
 from genbench.report.table.outcome import COUNTING, CellOutcome
 from genbench.report.table.race_column import RACE
@@ -128,7 +128,7 @@ def _protocol(cells: Sequence[CellOutcome], column: str, kind: str) -> str:
         if key is None or cell.result is None:
             continue
         if kind == "quality":
-            return protocol_text(estimate_by_metric(cell.result)[column])
+            return protocol_text(cell.estimates[column])
         pairs = [pair for pair in key if isinstance(pair, tuple) and len(pair) == 2]
         facts = [f"{pair[0]} {pair[1]}" for pair in pairs if pair[1] not in ("", "none")]
         return clean(", ".join([f"device {cell.planned.identity.device}", *facts]), _LONGEST)

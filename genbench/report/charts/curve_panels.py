@@ -10,7 +10,7 @@ import msgspec
 from genbench.api.evaluation import Direction
 from genbench.errors import UsageError, near_miss
 from genbench.report.charts.curves import LOSSES, METRICS, Curve, curves_of, kind_of, mean_curve
-from genbench.report.table.comparability import comparable_groups, dataset_key, differences, estimate_by_metric
+from genbench.report.table.comparability import comparable_groups, dataset_key, differences
 from genbench.report.table.layout import Table
 from genbench.report.table.outcome import CellOutcome
 
@@ -119,6 +119,6 @@ def _same_term(cells: Iterable[CellOutcome], kind: str) -> tuple[list[list[CellO
 
 def _direction(cells: Iterable[CellOutcome], quantity: str) -> Direction | None:
     for cell in cells:
-        if cell.result is not None and (estimate := estimate_by_metric(cell.result).get(quantity)) is not None:
+        if (estimate := cell.estimates.get(quantity)) is not None:
             return estimate.direction
     return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from genbench.report.charts.row_names import differing_settings, row_names, unnamed_settings
 from genbench.report.figures.text import BETTER, drawable
 from genbench.report.numbers import count
-from genbench.report.table.comparability import estimate_by_metric
 from genbench.report.table.layout import DAGGER, Column, Row, Table, Value
 
 SIGNATURE = "Facts for the caption of a figure by genbench"  # the first line of the file beside a figure
@@ -95,8 +94,8 @@ def _protocols(rows: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, s
         stated = {
             ", ".join([f"n = {count(estimate.n)} images", *(f"{k} {v}" for k, v in estimate.protocol.items())])
             for row in rows
-            for result in row.results
-            if (estimate := estimate_by_metric(result).get(metric)) is not None
+            for cell in row.cells
+            if (estimate := cell.estimates.get(metric)) is not None
         }
         found += [(metric, said) for said in sorted(stated)[:10]]
     return found

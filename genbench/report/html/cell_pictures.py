@@ -22,18 +22,23 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
 
 def read_pictures(run: RunDirectory, cell: CellOutcome) -> dict[str, bytes | str]:
     """Return the existing pictures of a cell by kind: the content of the file, or why it cannot be shown."""
-    id = cell.planned.id
-    paths = {
-        "samples": run.sample_path(id),
-        "reconstructions": run.reconstruction_path(id),
-        "closest": run.closest_path(id),
-        "interpolation": run.interpolation_path(id),
-    }
+    paths = picture_paths(run, cell)
     found = {kind: content for kind, path in paths.items() if (content := _read(path)) is not None}
     if cell.result is not None and cell.result.training_samples is not None:
         sheet = read_training_samples(run, cell.result)
         found["training"] = sheet.content if isinstance(sheet, StoredSheet) else f"Not shown: {sheet.reason}."
     return found
+
+
+def picture_paths(run: RunDirectory, cell: CellOutcome) -> dict[str, Path]:
+    """Return the places of the pictures of a cell by kind, without the samples during training."""
+    id = cell.planned.id
+    return {
+        "samples": run.sample_path(id),
+        "reconstructions": run.reconstruction_path(id),
+        "closest": run.closest_path(id),
+        "interpolation": run.interpolation_path(id),
+    }
 
 
 def media_type(content: bytes) -> str:

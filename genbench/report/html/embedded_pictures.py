@@ -1,11 +1,15 @@
-"""Pictures inside a page: as they are where they are small, compressed where they would make the page too large."""
+"""Pictures of a page: inside it, compressed where they would make it too large, or as links to their files."""
 
 from __future__ import annotations
 
 import base64
 import io
+import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 from genbench.report.html.cell_pictures import media_type
 
@@ -14,6 +18,7 @@ CELL_BYTES = 150_000  # of one cell's pictures, if the page has few cells
 _LEAST = 4_000  # below this, a picture shows nothing
 _QUALITY, _LOW_QUALITY = 80, 50
 _METHOD = 2  # of WebP: 0 is fastest, 6 smallest
+_PNG_HEADER = struct.Struct(">16sII")  # signature and chunk, width, height (PNG specification, 11.2.1)
 _MOST_PIXELS = 40_000_000  # of a file that is decoded
 
 
@@ -41,6 +46,23 @@ def embedded_pictures(found: Mapping[str, bytes | str], budget: int) -> dict[str
         else _embedded(content, budget if total <= budget else budget * len(content) // total)
         for kind, content in found.items()
     }
+
+
+def linked_pictures(paths: Mapping[str, Path], folder: Path) -> dict[str, Picture]:
+    """Return the existing pictures at these paths as links from a page in `folder`; their content is not decoded."""
+    found = {}
+    for kind, path in paths.items():
+        try:
+            with path.open("rb") as file:
+                start = file.read(_PNG_HEADER.size)
+        except OSError:
+            continue
+        if len(start) == _PNG_HEADER.size and media_type(start) == "image/png":
+            url = quote(os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/"))
+            found[kind] = Picture(url, "", *_PNG_HEADER.unpack(start)[1:])
+        else:
+            found[kind] = Picture(problem="This picture is damaged: it is not a PNG file.")
+    return found
 
 
 def _embedded(data: bytes, limit: int) -> Picture:

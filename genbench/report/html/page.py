@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.measure.machine import usable_cores
@@ -19,8 +20,8 @@ from genbench.report.charts.row_names import row_names
 from genbench.report.highlights import highlights
 from genbench.report.html.assets import page_script, page_style
 from genbench.report.html.cell_facts import Section, cell_sections, differing_settings, fact_text
-from genbench.report.html.cell_pictures import CAPTIONS, read_pictures
-from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures
+from genbench.report.html.cell_pictures import CAPTIONS, picture_paths, read_pictures
+from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures, linked_pictures
 from genbench.report.html.page_data import as_script, curves_data, frames_data, pools_data, table_data
 from genbench.report.html.tuning_section import tuning_sections
 from genbench.report.repeat_command import repeat_notes, repeat_text
@@ -80,27 +81,51 @@ def report_page(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
         runs: their names must differ.
         only: the cells to show, as names of runs and ids; by default, all.
     """
+    runs = each_once(runs)
+    outcomes = outcomes_of([run.contents for run in runs])
+    return page_of_cells(
+        runs, [one for one in outcomes if only is None or (one.run, one.planned.id) in only], page_title(runs)
+    )
+
+
+def each_once(runs: Sequence[LoadedRun]) -> list[LoadedRun]:
+    """Return the runs; one that is given twice counts once."""
+    return list({run.contents.name: run for run in runs}.values())
+
+
+def page_title(runs: Sequence[LoadedRun]) -> str:
+    """Return the title of a page about these runs."""
+    return clean("genbench · " + ", ".join(run.contents.name for run in runs[:3]) + (" …" if len(runs) > 3 else ""))
+
+
+def page_of_cells(
+    runs: Sequence[LoadedRun], outcomes: Sequence[CellOutcome], title: str, folder: Path | None = None
+) -> str:
+    """Return a page about some cells of these runs.
+
+    Args:
+        runs: their names differ.
+        outcomes: the cells.
+        title: of the page.
+        folder: where the page will be, if it is to link to pictures; None: it contains them.
+    """
     from markupsafe import Markup
 
-    runs = list({run.contents.name: run for run in runs}.values())  # one that is given twice counts once
     contents = [run.contents for run in runs]
-    outcomes = [
-        outcome for outcome in outcomes_of(contents) if only is None or (outcome.run, outcome.planned.id) in only
-    ]
     tables = comparison_tables(outcomes, contents)
-    names = [_row_names(table) for table in tables.values()]
+    names = [row_titles(table) for table in tables.values()]
     each = list(tables.values())[-1]
     short_names = {cell: name for row, name in zip(each.rows, names[-1], strict=True) for cell in row.cells}
-    cells = _cell_pages(runs, outcomes, short_names)
+    pictures = _all_pictures(runs, outcomes) if folder is None else _linked_pictures(runs, outcomes, folder)
+    cells = _cell_pages(runs, outcomes, short_names, pictures)
     first = next(iter(tables.values()))
-    title = "genbench · " + ", ".join(run.contents.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
     script, style = page_script(), page_style()
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
-            title=clean(title),
-            policy=content_security_policy(script, style),
+            title=title,
+            policy=content_security_policy(script, style, links=folder is not None),
             style=Markup(style),
             script=Markup(script),
             data=Markup(as_script(page_data(cells, tables, names, contents))),
@@ -154,17 +179,22 @@ def comparison_tables(cells: Sequence[CellOutcome], runs: Sequence[RunContents])
     return {"means over seeds": table_of_cells(cells, runs, over_seeds=True, letters=True), "each cell": each}
 
 
-def content_security_policy(script: str, style: str) -> str:
-    """Return a policy that permits exactly this script and this style, pictures from data URLs, and nothing else."""
+def content_security_policy(script: str, style: str, links: bool = False) -> str:
+    """Return a policy that permits exactly this script and this style, pictures from data URLs, and nothing else.
+
+    With `links`, it permits pictures from the place of the page too.
+    """
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    pictures = "data: 'self'" if links else "data:"
     return (
-        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src data:; "
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src {pictures}; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return the templates of pages; they escape everything."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -176,7 +206,7 @@ def _environment() -> Environment:
     )
 
 
-def _row_names(table: Table) -> list[str]:
+def row_titles(table: Table) -> list[str]:
     """Return the name of every row, as in the legends of figures; that of a reference row says what it is."""
     names = row_names(table)
     return [
@@ -185,10 +215,12 @@ def _row_names(table: Table) -> list[str]:
 
 
 def _cell_pages(
-    runs: Sequence[LoadedRun], outcomes: Sequence[CellOutcome], short_names: Mapping[CellOutcome, str]
+    runs: Sequence[LoadedRun],
+    outcomes: Sequence[CellOutcome],
+    short_names: Mapping[CellOutcome, str],
+    pictures: Mapping[CellOutcome, dict[str, Picture]],
 ) -> list[CellPage]:
     differing = differing_settings(outcomes)
-    pictures = _all_pictures(runs, outcomes)
     found: list[CellPage] = []
     for run in runs:
         shown = [outcome for outcome in outcomes if outcome.run == run.contents.name]
@@ -219,6 +251,17 @@ def _all_pictures(runs: Sequence[LoadedRun], cells: Sequence[CellOutcome]) -> di
     with ThreadPoolExecutor(max_workers=round(usable_cores()) or 1) as threads:
         found = threads.map(lambda cell: embedded_pictures(read_pictures(directories[cell.run], cell), budget), cells)
         return dict(zip(cells, found, strict=True))
+
+
+def _linked_pictures(
+    runs: Sequence[LoadedRun], cells: Sequence[CellOutcome], folder: Path
+) -> dict[CellOutcome, dict[str, Picture]]:
+    """Return the pictures of each cell as links from a page in `folder`; an archive has none to link to."""
+    directories = {run.contents.name: run.directory for run in runs if run.directory.archive is None}
+    return {
+        cell: linked_pictures(picture_paths(directories[cell.run], cell), folder) if cell.run in directories else {}
+        for cell in cells
+    }
 
 
 def _log(run: RunDirectory, id: str) -> str:

@@ -87,7 +87,7 @@ def differences(groups: Sequence[Sequence[CellOutcome]], column: str) -> list[st
         own: dict[str, str] = {}
         if cell.result is not None and _is_speed(column, cell.result):
             own = {"device": cell.result.identity.device} | _machine(cell.run, cell.result.comparability)
-        elif cell.result is not None and (estimate := estimate_by_metric(cell.result).get(column)) is not None:
+        elif cell.result is not None and (estimate := cell.estimates.get(column)) is not None:
             name, options, shape = dataset_key(cell.result.identity)
             about = {"dataset": name, "dataset options": options, "image shape": "×".join(map(str, shape))}
             own = about | _metric_facts(cell.result, estimate)
@@ -105,7 +105,7 @@ def group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
         if result.comparability is None and result.throughput is None:
             return None
         return result.identity.device, *sorted(_machine(cell.run, result.comparability).items())
-    estimate = estimate_by_metric(result).get(column)
+    estimate = cell.estimates.get(column)
     if estimate is None:
         return None
     return dataset_key(result.identity), *sorted(_metric_facts(result, estimate).items())
@@ -118,18 +118,6 @@ def _is_speed(column: str, result: CellResult) -> bool:
 def dataset_key(source: CellIdentity | ReferenceResult) -> DatasetKey:
     """Return what distinguishes datasets: metrics on different ones are never compared."""
     return source.dataset.name, repr(sorted(source.dataset.options.items())), source.image_shape
-
-
-def estimate_by_metric(result: CellResult) -> dict[str, Estimate]:
-    """Return one estimate of every metric that a cell measured, at its end or during training."""
-    during_training = [
-        *(result.best.estimates if result.best else ()),
-        *(e for p in result.evaluations for e in p.estimates),
-    ]
-    found: dict[str, Estimate] = {}
-    for estimate in (*result.estimates, *during_training):
-        found.setdefault(estimate.metric, estimate)
-    return found
 
 
 def same_protocol(one: Estimate, other: Estimate) -> bool:
@@ -179,7 +167,7 @@ def _metric_conflicts(
     """Compare the protocols of each metric's values on the same dataset."""
     by_metric: dict[str, dict[DatasetKey, dict[CellOutcome, Facts]]] = {}
     for cell, result in executed:
-        for metric, estimate in estimate_by_metric(result).items():
+        for metric, estimate in cell.estimates.items():
             facts = _metric_facts(result, estimate)
             by_metric.setdefault(metric, {}).setdefault(dataset_key(result.identity), {})[cell] = facts
     for metric, by_dataset in by_metric.items():

@@ -50,11 +50,12 @@ HEADLINE = 2  # metrics that are shown even where a line is short: the first one
 __all__ = ["Column", "Row", "Table", "Value", "make_table", "table_of_cells"]
 
 
-def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[Target] | None = None) -> Table:
+def make_table(*runs: RunContents, over_seeds: bool | None = False, targets: Sequence[Target] | None = None) -> Table:
     """Return the table of all planned cells of these runs, with the reference rows of each dataset.
 
-    With `over_seeds`, cells that differ only in the seed form one row: see `genbench.report.table.seeds`. Without
-    `targets`, the table shows the time to quality for those with which the runs were planned.
+    With `over_seeds`, cells that differ only in the seed form one row: see `genbench.report.table.seeds`. With None,
+    they do if there are such cells. Without `targets`, the table shows the time to quality for those with which the
+    runs were planned.
     """
     return table_of_cells(outcomes_of(runs), runs, over_seeds, targets)
 
@@ -62,7 +63,7 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
 def table_of_cells(
     cells: Sequence[CellOutcome],
     runs: Sequence[RunContents],
-    over_seeds: bool = False,
+    over_seeds: bool | None = False,
     targets: Sequence[Target] | None = None,
     with_references: bool = True,
     letters: bool = False,
@@ -78,6 +79,8 @@ def table_of_cells(
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
     groups = seeds.groups(cells)
+    if over_seeds is None:
+        over_seeds = any(len(group.cells) > 1 for group in groups)
     swept = [name for run in runs for name in run.record.swept]
     given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
     settings = divide(given, swept)
@@ -188,8 +191,8 @@ def _with_notes(row: Row, listing: Sequence[tuple[str, str]]) -> Row:
 
 
 def _numeric(name: str, cells: Sequence[CellOutcome]) -> bool:
-    values = [cell.settings[name] for cell in cells if name in cell.settings]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    types = {type(cell.settings[name]) for cell in cells if name in cell.settings}
+    return bool(types) and types <= {int, float}
 
 
 def _best_columns(cells: Sequence[CellOutcome]) -> list[Column]:

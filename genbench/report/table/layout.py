@@ -74,7 +74,7 @@ class Row:
 
     def updated(self, values: Mapping[str, Value]) -> Row:
         """Return the row with these values added or replaced."""
-        return replace(self, values={**self.values, **values})
+        return self if not values else replace(self, values={**self.values, **values})
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
+from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report.table.settings import row_settings
-from genbench.results.schema import CellResult, PlannedCell
+from genbench.results.schema import Best, CellResult, PlannedCell
 from genbench.results.store import RunContents
 
 COUNTING = ("ok", "collapsed")  # statuses of cells whose measurements count in means over seeds, and are ranked
 UNSTORED = ("damaged", "not run")  # what a cell without a result is shown as
+_NO_BEST = Best(metric="", step=0, images=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,16 @@ class CellOutcome:
     result: CellResult | None  # None: not run, or damaged
     damage: str  # why its file could not be read, or empty
     settings: dict[str, OptionValue]
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """One estimate of every metric that the cell measured, at its end or during training."""
+        found: dict[str, Estimate] = {}
+        if self.result is not None:
+            during_training = (one for point in self.result.evaluations for one in point.estimates)
+            for estimate in (*self.result.estimates, *(self.result.best or _NO_BEST).estimates, *during_training):
+                found.setdefault(estimate.metric, estimate)
+        return found
 
     @property
     def status(self) -> str:

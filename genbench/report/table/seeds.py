@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
-from genbench.report.table.comparability import estimate_by_metric, same_protocol
+from genbench.report.table.comparability import same_protocol
 from genbench.report.table.layout import (
     Column,
     Footnotes,
@@ -93,7 +94,7 @@ def _split(alike: Iterable[CellOutcome]) -> list[list[CellOutcome]]:
         if cell.result is None or cell.result.comparability is None:
             others.append(cell)
             continue
-        pixels, protocols = cell.result.comparability.data_hash, estimate_by_metric(cell.result)
+        pixels, protocols = cell.result.comparability.data_hash, cell.estimates
         one = _Part([cell], _shared(cell), pixels, protocols)
         part = next((part for part in parts if part.can_be_pooled_with(one)), None)
         if part is None:
@@ -208,4 +209,5 @@ def _pooled_text(single: Sequence[Value], mean: float, error: float | None) -> s
 
 
 def _marks(members: Sequence[Row], key: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(mark for row in members if key in row.values for mark in row.values[key].marks))
+    found = [row.values[key].marks for row in members if key in row.values]
+    return tuple(dict.fromkeys(chain.from_iterable(found))) if any(found) else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
@@ -56,6 +57,11 @@ def cell_row(
 
 def setting_value(name: str, value: OptionValue) -> Value:
     """Return a setting as text, and as a number or text for programs."""
+    return _setting_value.__wrapped__(name, value) if isinstance(value, list) else _setting_value(name, value)
+
+
+@lru_cache(maxsize=20_000, typed=True)  # thousands of cells have most of their settings in common
+def _setting_value(name: str, value: OptionValue) -> Value:
     text = setting_text(name, value)
     plain = isinstance(value, int | float | str) and not isinstance(value, bool)
     return Value(clean(text, 60), value if plain else text)  # type: ignore[arg-type]  # narrowed by `plain`
