@@ -171,7 +171,7 @@ def build(
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels)
+    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels, eps=1e-6)  # as the authors
 
 
 def _small(layer: nn.Conv2d) -> nn.Conv2d:

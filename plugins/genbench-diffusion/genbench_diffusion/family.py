@@ -63,7 +63,7 @@ class Diffusion:
 
     def latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Return the noise that `count` images start from, (count, channels, height, width), of unit variance."""
-        return torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
+        return self._noise(count, rng)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Remove the noise with Heun's method, in the steps set by the loss's options.
@@ -121,20 +121,21 @@ class Diffusion:
         """
         first, last = math.log(self.formulation.sigma_min), math.log(self.formulation.sigma_max)
         low, high = self.setup.model.value_range
-        parts = torch.arange(draws, device=images.device)
-        rates, distortions = [], []
+        given = None if labels is None else labels.repeat(draws)
+        predict = functools.partial(self._predict, labels=given)
+        # Image by image, so that the bound of an image does not depend on the others of its batch
+        drawn = [
+            (torch.rand(draws, generator=rng, device=rng.device), self._noise(draws, rng)) for _ in range(len(images))
+        ]
+        at, noise = (torch.stack(each, 1).flatten(0, 1) for each in zip(*drawn, strict=True))  # K · B
+        part = torch.arange(draws, device=images.device).repeat_interleave(len(images))
+        sigma = (first + (last - first) * (part + at) / draws).exp()
+        repeated = images.repeat(draws, 1, 1, 1)
         with torch.autocast(images.device.type, enabled=False):  # sums over pixels need fp32
-            for row, image in enumerate(images):
-                at = torch.rand(draws, generator=rng, device=rng.device)
-                sigma = (first + (last - first) * (parts + at) / draws).exp()
-                noise = torch.randn((draws, *image.shape), generator=rng, device=rng.device)
-                given = None if labels is None else labels[row].expand(draws)
-                predict = functools.partial(self._predict, labels=given)
-                rate = (last - first) * diffusion_loss(predict, image, sigma, noise)
-                rates.append(rate + prior_loss(image, self.formulation.sigma_max))
-                spacing = (high - low) / (LEVELS - 1)
-                distortions.append(level_loss(image, noise, self.formulation.sigma_min, spacing, low))
-        rate, distortion = torch.stack(rates, 1), torch.stack(distortions, 1)
+            rate = (last - first) * diffusion_loss(predict, repeated, sigma, noise)
+            rate = rate + prior_loss(repeated, self.formulation.sigma_max)
+            distortion = level_loss(repeated, noise, self.formulation.sigma_min, (high - low) / (LEVELS - 1), low)
+        rate, distortion = rate.view(draws, -1), distortion.view(draws, -1)
         return genbench.LikelihoodBound(-rate - distortion, distortion.mean(0), rate.mean(0), None, importance=False)
 
     def _predict(
@@ -155,6 +156,9 @@ class Diffusion:
     def _hide_some(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         hidden = torch.rand(len(labels), generator=rng, device=rng.device) < self.denoiser.label_dropout
         return torch.where(hidden, self.setup.num_classes, labels)
+
+    def _noise(self, count: int, rng: torch.Generator) -> Tensor:
+        return torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
 
     def _in_range(self, images: Tensor) -> Tensor:
         low, high = self.setup.model.value_range

@@ -364,11 +364,8 @@ def test_the_probabilities_of_the_256_levels_sum_to_1() -> None:
     """exp(-level_loss) of every level, given the same noisy value."""
     spacing, sigma = 2 / 255, 0.01
     value, low = 0.1234, -1.0
-    levels = low + spacing * torch.arange(256, dtype=torch.float64).view(256, 1, 1)
-    noise = ((value - levels) / sigma)[:, None]
-    losses = torch.stack(
-        [level_loss(level, each, sigma, spacing, low) for level, each in zip(levels, noise, strict=True)]
-    )
+    levels = low + spacing * torch.arange(256, dtype=torch.float64).view(256, 1, 1, 1)
+    losses = level_loss(levels, (value - levels) / sigma, sigma, spacing, low)
     assert float((-losses).exp().sum()) == pytest.approx(1, rel=1e-6)
 
 
