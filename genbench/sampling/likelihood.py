@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -171,21 +170,24 @@ def checked_bound(
     if not isinstance(bound, LikelihoodBound):
         raise ValueError(f"bound returned {type(bound).__name__}, not a genbench.LikelihoodBound.")
     count = len(images)
-    expected = {"log_weights": (draws, count), "distortion": (count,), "rate": (count,), "mean": (count, "latent_dim")}
-    parts: dict[str, torch.Tensor | None] = {}
-    for name, shape in expected.items():
-        part: object = getattr(bound, name)
-        if name == "mean" and part is None:
-            parts[name] = None
-            continue
-        if not isinstance(part, torch.Tensor) or not _fits(part, shape):
-            what = f"{part.dtype} {tuple(part.shape)}" if isinstance(part, torch.Tensor) else type(part).__name__
+
+    def part(name: str, *shape: int | str) -> torch.Tensor:
+        found: object = getattr(bound, name)
+        if not isinstance(found, torch.Tensor) or not _fits(found, shape):
+            what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
             wanted = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
             raise ValueError(
                 f"`{name}` of the bound is {what}, not floats {wanted}, for {draws} latents for each of {count} images."
             )
-        parts[name] = part.cpu().double()
-    return dataclasses.replace(bound, **parts)
+        return found.cpu().double()
+
+    return LikelihoodBound(
+        log_weights=part("log_weights", draws, count),
+        distortion=part("distortion", count),
+        rate=part("rate", count),
+        mean=None if bound.mean is None else part("mean", count, "latent_dim"),
+        importance=bool(bound.importance),
+    )
 
 
 def _fits(part: torch.Tensor, shape: tuple[int | str, ...]) -> bool:
