@@ -132,11 +132,9 @@ class LikelihoodBound:
     log_weights: Tensor  # (K, B): log p(x|z) + log p(z) - log q(z|x); their mean over K is the ELBO
     distortion: Tensor  # (B,): -log p(x|z), mean over the K latents
     rate: Tensor  # (B,): KL(q(z|x) ‖ p(z))
-    mean: (
-        Tensor | None
-    )  # (B, latent_dim): means of q(z|x); None: the latents do not describe images, such as noisy ones
-    # Whether `log_weights` are those of latents. Otherwise each is only an unbiased estimate of the ELBO, as from one of
-    # the many steps of a diffusion model, and there is no importance-weighted bound
+    mean: Tensor | None  # (B, latent_dim): means of q(z|x); None: the latents are noisy images, which describe nothing
+    # Whether `log_weights` are those of latents. Otherwise each is only an unbiased estimate of the ELBO, as from one
+    # of the many steps of a diffusion model, and there is no importance-weighted bound
     importance: bool = True
 
 

@@ -35,7 +35,7 @@ class Diffusers:
         self.setup = setup
         self.options: LossOptions = setup.loss
         self.unet = setup.networks["unet"]
-        # The settings of Ho et al. 2020. Those that are not stated, `from_config` replaces with the defaults of each class
+        # The settings of Ho et al. 2020. What is not stated, `from_config` replaces with the defaults of each class
         self.scheduler = DDPMScheduler(
             beta_start=1e-4,
             beta_end=0.02,

@@ -135,7 +135,7 @@ def test_dpm_solver_of_genbench_diffusion_takes_the_same_steps() -> None:
 
 
 def test_the_network_of_genbench_diffusion_computes_the_same() -> None:
-    """With the same weights and the groups of width 128, where diffusers too pads both sides of strided convolutions."""
+    """With the same weights and the groups of width 128, where diffusers too pads both sides when it strides."""
     ours = pytest.importorskip("genbench_diffusion.ddpm_unet").DDPMUNet(1, 28, 128, 1)
     torch.manual_seed(0)
     theirs = build((1, 28, 28), 1, 0, UNetOptions(width=128, blocks=1))["unet"].unet

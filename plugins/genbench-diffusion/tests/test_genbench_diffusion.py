@@ -497,9 +497,21 @@ def test_the_specs_import_no_torch() -> None:
 def test_a_run_reports_the_cost_of_a_sample(tmp_path: Path) -> None:
     out = tmp_path / "run"
     sets = ["--set", "diffusion.width=8", "--set", "edm.steps=4"]
-    asked = ["--models", "diffusion", "--profile", "smoke", "--metrics", "none", "--samples", "8", "--images", "96"]
+    asked = [
+        "--models",
+        "diffusion",
+        "--profile",
+        "smoke",
+        "--metrics",
+        "diversity",
+        "--samples",
+        "8",
+        "--images",
+        "96",
+    ]
+    asked += ["--samplers", "ddim:steps=3,dpm-solver:steps=5"]
     command = [sys.executable, "-m", "genbench", "run", *asked, *sets, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     (file,) = (out / "cells").glob("diffusion-*.json")
     cell = json.loads(file.read_text())
@@ -508,4 +520,7 @@ def test_a_run_reports_the_cost_of_a_sample(tmp_path: Path) -> None:
     assert cell["sampling"]["weights"] == "averaged"
     # Training is one pass forwards and two backwards, less parts that need no gradient; a sample is 2·4 - 1 passes.
     assert cell["flops_per_sample"] / cell["flops_per_image"] == pytest.approx(7 / 3, rel=0.02)
+    assert cell["evaluations_per_sample"] == 2 * 4 - 1
+    assert cell["sampler_evaluations"] == {"ddim:steps=3": 3, "dpm-solver:steps=5": 5}
+    assert "NFE by ddim:steps=3" in (out / "table.csv").read_text()
     assert cell["samples_per_second"] > 0
