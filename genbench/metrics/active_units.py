@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.likelihood import no_bound
+from genbench.metrics.likelihood import NO_MEANS, no_bound
 from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
 
 NAME = "active-units"
@@ -30,6 +30,8 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
     if bound is None:
         return Unavailable(NAME, no_bound(evaluation))
     means = bound.mean
+    if means is None:
+        return Unavailable(NAME, NO_MEANS)
     if len(means) < 2:
         return Unavailable(NAME, "a variance needs at least two held-out images.")
     blocks = make_blocks(len(means), evaluation.generator("jackknife of active units"))

@@ -224,7 +224,7 @@ class CellEvaluation:
         """Return the log-likelihood of the same images, or the bound on it; computed once."""
         bound, key = self.bound(draws, count), (draws, count)
         if bound is not None and self.likelihood is not None:
-            return LogLikelihood(bound.log_weights, self.likelihood, exact=False)
+            return LogLikelihood(bound.log_weights, self.likelihood, exact=False, importance=bound.importance)
         if self._likelihoods is not None and key not in self._log_likelihood:
             self._log_likelihood[key] = self._likelihoods(draws, count)
         return self._log_likelihood.get(key)

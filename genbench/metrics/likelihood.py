@@ -34,6 +34,8 @@ NO_BOUND = (
     "the model has no likelihood bound: its loss names none, its encoder is deterministic, or its prior is not N(0, I)."
 )
 NO_LATENTS = "the model computes its likelihood without a posterior over latents, so there is nothing to measure."
+NO_MEANS = "the latents of the model are noisy images, so they do not describe what is in an image."
+NO_IMPORTANCE = "the model estimates its bound without importance weights, as diffusion models do: see elbo."
 EXACT, DEQUANTISED, BOUND = (
     "exact: the log-likelihood itself, not a bound",
     "the log-likelihood of dequantised images, averaged over the noise: a lower bound on that of the levels",
@@ -80,6 +82,9 @@ def measure_iwae(evaluation: Evaluation) -> Estimate | Unavailable:
 
     In expectation it lies between the ELBO and log p(x), closer to the latter the more latents are drawn.
     """
+    found = evaluation.log_likelihood(DRAWS, IMAGES)
+    if found is not None and not found.importance:
+        return Unavailable(IWAE, NO_IMPORTANCE)
     return _measure(evaluation, IWAE, "higher", importance_weighted)
 
 

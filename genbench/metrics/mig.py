@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.likelihood import no_bound
+from genbench.metrics.likelihood import NO_MEANS, no_bound
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 NAME = "mig"
@@ -33,6 +33,8 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
         return Unavailable(NAME, no_bound(evaluation))
     if not factors:
         return Unavailable(NAME, "the factors of variation of this dataset are not known.")
+    if bound.mean is None:
+        return Unavailable(NAME, NO_MEANS)
     count, latents = bound.mean.shape
     if latents < 2:
         return Unavailable(NAME, "a gap needs at least two latents.")

@@ -63,8 +63,17 @@ PACKAGES = (
     KnownPackage("genbench-orl-faces", "400 photographs of faces", {"datasets": ("orl-faces",)}),
     KnownPackage(
         "genbench-diffusion",
-        "diffusion models",
-        {"families": ("diffusion",), "models": ("diffusion",), "losses": ("edm", "ddpm")},
+        "diffusion and consistency models, flow matching",
+        {
+            "families": ("diffusion", "consistency"),
+            "models": ("diffusion", "conditional-diffusion", "ddpm", "consistency"),
+            "losses": ("edm", "ddpm", "v-prediction", "flow-matching", "consistency"),
+        },
+    ),
+    KnownPackage(
+        "genbench-diffusers",
+        "the U-Net and the schedulers of diffusers",
+        {"families": ("diffusers",), "models": ("diffusers-unet",), "losses": ("diffusers",)},
     ),
     KnownPackage(
         "genbench-flows",

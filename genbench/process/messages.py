@@ -90,6 +90,7 @@ class SamplerValues(msgspec.Struct, frozen=True):
     estimates: list[Estimate]
     unavailable: list[Unavailable]
     samples_per_second: float | None = None  # None: it failed
+    evaluations_per_sample: float | None = None
 
 
 class MetricValues(msgspec.Struct, frozen=True):

@@ -214,6 +214,8 @@ def _result_lines(result: CellResult) -> list[str]:
         lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
     if result.flops_per_sample:
         lines.append(f"  {numbers.parameters(result.flops_per_sample)} floating-point operations per sample")
+    if result.evaluations_per_sample:
+        lines.append(f"  {numbers.significant(result.evaluations_per_sample, 3)} evaluations of networks per sample")
     if result.samples_per_second:
         lines.append(f"  {numbers.rate(result.samples_per_second)} samples/s")
     lines += [f"  {line}" for line in counted_lines(result)]

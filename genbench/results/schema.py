@@ -478,6 +478,12 @@ class CellResult(Record, frozen=True, kw_only=True):
     sampler_speeds: Annotated[
         dict[str, float], Meta(description="the same for each further sampler, by its label")
     ] = {}
+    evaluations_per_sample: Annotated[
+        float | None, Meta(description="forward passes of networks per generated image (NFE)")
+    ] = None
+    sampler_evaluations: Annotated[
+        dict[str, float], Meta(description="the same for each further sampler, by its label")
+    ] = {}
     energy: Energy | None = None
     sampling: Annotated[
         dict[str, str], Meta(description="which weights were sampled, and the statistics of batch norm")

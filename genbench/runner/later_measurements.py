@@ -125,7 +125,11 @@ class LaterMeasurements:
             result = add_values(result, values.estimates, values.unavailable, later, self.wanted.again)
             speed, known = values.samples_per_second, result.sampler_speeds
             if speed is not None and (self.wanted.again or asked.sampler.label not in known):
-                result = msgspec.structs.replace(result, sampler_speeds={**known, asked.sampler.label: speed})
+                counts, label = result.sampler_evaluations, asked.sampler.label
+                if values.evaluations_per_sample is not None:
+                    counts = {**counts, label: values.evaluations_per_sample}
+                speeds = {**known, label: speed}
+                result = msgspec.structs.replace(result, sampler_speeds=speeds, sampler_evaluations=counts)
         return result
 
     def _measure_reference(self, planned: PlannedReference, before: ReferenceResult | None) -> None:

@@ -115,7 +115,8 @@ def bound_held_out(
         log_weights=torch.cat([part.log_weights for part in found], 1).clone(),
         distortion=torch.cat([part.distortion for part in found]).clone(),
         rate=torch.cat([part.rate for part in found]).clone(),
-        mean=torch.cat([part.mean for part in found]).clone(),
+        mean=_join_means([part.mean for part in found]),
+        importance=all(part.importance for part in found),
     )
     require_parts_add_up(bound)
     return bound
@@ -147,9 +148,18 @@ def choose_images(available: int, count: int | None) -> torch.Tensor:
 
 def _join_draws(parts: Sequence[LikelihoodBound], draws: Sequence[int]) -> LikelihoodBound:
     """Combine the bounds from several groups of draws for the same images."""
-    shares = torch.tensor(draws, dtype=torch.float64) / sum(draws)
-    distortion = sum((share * part.distortion for share, part in zip(shares, parts, strict=True)), torch.zeros(()))
-    return LikelihoodBound(torch.cat([part.log_weights for part in parts]), distortion, parts[0].rate, parts[0].mean)
+    shares = torch.tensor(draws, dtype=torch.float64)[:, None] / sum(draws)
+    distortion, rate = (
+        (shares * torch.stack(each)).sum(0)
+        for each in ([part.distortion for part in parts], [part.rate for part in parts])
+    )
+    weights = torch.cat([part.log_weights for part in parts])
+    return LikelihoodBound(weights, distortion, rate, parts[0].mean, parts[0].importance)
+
+
+def _join_means(means: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    known = [mean for mean in means if mean is not None]
+    return torch.cat(known).clone() if known else None
 
 
 def checked_bound(
@@ -160,18 +170,24 @@ def checked_bound(
     if not isinstance(bound, LikelihoodBound):
         raise ValueError(f"bound returned {type(bound).__name__}, not a genbench.LikelihoodBound.")
     count = len(images)
-    expected = {"log_weights": (draws, count), "distortion": (count,), "rate": (count,), "mean": (count, "latent_dim")}
-    parts = []
-    for name, shape in expected.items():
-        part: object = getattr(bound, name)
-        if not isinstance(part, torch.Tensor) or not _fits(part, shape):
-            what = f"{part.dtype} {tuple(part.shape)}" if isinstance(part, torch.Tensor) else type(part).__name__
+
+    def part(name: str, *shape: int | str) -> torch.Tensor:
+        found: object = getattr(bound, name)
+        if not isinstance(found, torch.Tensor) or not _fits(found, shape):
+            what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
             wanted = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
             raise ValueError(
                 f"`{name}` of the bound is {what}, not floats {wanted}, for {draws} latents for each of {count} images."
             )
-        parts.append(part.cpu().double())
-    return LikelihoodBound(*parts)
+        return found.cpu().double()
+
+    return LikelihoodBound(
+        log_weights=part("log_weights", draws, count),
+        distortion=part("distortion", count),
+        rate=part("rate", count),
+        mean=None if bound.mean is None else part("mean", count, "latent_dim"),
+        importance=bool(bound.importance),
+    )
 
 
 def _fits(part: torch.Tensor, shape: tuple[int | str, ...]) -> bool:

@@ -23,6 +23,7 @@ from genbench.measure.clock import synchronise
 from genbench.planning.samplers import Truncation
 from genbench.process.worker_channel import ShowCount
 from genbench.results.schema import CellIdentity
+from genbench.sampling.evaluations import count_evaluations
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
 from genbench.sampling.latent_space import Prior, truncate
 from genbench.seeds import seeded_generator
@@ -69,6 +70,7 @@ class Drawn:
     reconstructions: tuple[Tensor, Tensor] | None  # held-out images and their reconstructions, float in [0, 1]
     identical: bool  # all samples are bitwise equal, before rounding to uint8
     per_second: float = 0.0  # samples, including rounding to uint8 and the copy to the CPU
+    evaluations: float = 0.0  # forward passes of networks for each sample (NFE)
 
 
 def draw(
@@ -99,13 +101,15 @@ def draw(
     seconds, first, identical = [], None, True
     networks = list(built.sampled_networks.values())
     synchronise(device)
-    with inference_context(networks, device, precision, norm):
+    with inference_context(networks, device, precision, norm), count_evaluations(networks) as evaluated:
+        drawn = 0
         for start in range(0, count, batch):
             begin = time.perf_counter()
             left = min(batch, count - start)
             size = batch if norm == "batch" or _prefers_fixed_size(device) else left
             chosen = None if labels is None else _repeat_to(size, labels[start : start + left])
             images = sample_by(family, sampler, size, rng, chosen, built.model.prior)
+            drawn += size
             if not isinstance(images, Tensor) or images.shape != (size, *identity.image_shape):
                 what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
                 raise ValueError(f"{size} images were requested, and {what} came")
@@ -126,7 +130,7 @@ def draw(
         with inference_context(networks, device):
             pairs = _reconstruct(built, family, data, device)
     images_drawn = Images(samples, None if labels is None else labels.cpu())
-    return Drawn(images_drawn, pairs, identical, samples_per_second(seconds))
+    return Drawn(images_drawn, pairs, identical, samples_per_second(seconds), evaluated.per_image(drawn))
 
 
 def sample_by(

@@ -16,7 +16,7 @@ from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
 from genbench.errors import SpecError
-from genbench.metrics import active_units, likelihood
+from genbench.metrics import active_units, likelihood, mig
 from genbench.metrics.evaluation import CellEvaluation
 
 DISCRETE = Likelihood("logistic", "discrete")
@@ -178,6 +178,23 @@ def test_a_model_without_a_bound_gives_the_reason() -> None:
         found = measure(evaluation(None))
         assert isinstance(found, Unavailable)
         assert "has no likelihood bound" in found.reason
+
+
+def test_estimates_without_importance_weights_or_latents_have_the_other_metrics_alone() -> None:
+    """Their mean is the bound, and log E exp of its noise is none."""
+    weights = torch.tensor([[-5.0], [-15.0]]).double()
+    found = LikelihoodBound(weights, torch.tensor([7.0]), torch.tensor([3.0]), None, importance=False)
+    assert measured(likelihood.measure_elbo, found).value == -10
+    assert measured(likelihood.measure_rate, found).value == 3
+    assert "a lower bound" in measured(likelihood.measure_bits_per_dim, found).remark
+    for measure, reason in (
+        (likelihood.measure_iwae, "without importance weights"),
+        (active_units.measure, "noisy images"),
+        (mig.measure, "noisy images"),
+    ):
+        missing = measure(evaluation(found, factors={"size": torch.arange(2)}))
+        assert isinstance(missing, Unavailable)
+        assert reason in missing.reason
 
 
 def test_all_estimates_share_one_bound() -> None:

@@ -83,6 +83,7 @@ def _training(result: CellResult) -> dict[str, Any]:
     facts |= {f"parameters of {name}": text for name, text in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= {"FLOP/sample": numbers.parameters(result.flops_per_sample)} if result.flops_per_sample else {}
+    facts |= {"evaluations/sample": numbers.significant(nfe, 3)} if (nfe := result.evaluations_per_sample) else {}
     facts |= {"samples/s": numbers.rate(result.samples_per_second)} if result.samples_per_second else {}
     facts |= {f"sampled: {name.replace('_', ' ')}": value for name, value in result.sampling.items()}
     if result.transfer is not None:

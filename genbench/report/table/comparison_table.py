@@ -41,7 +41,7 @@ from genbench.report.table.settings import (
     peer_key,
 )
 from genbench.report.table.targets import add_targets, target_columns, targets_of
-from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
+from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_evaluations, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
@@ -141,12 +141,13 @@ def _columns(
         Column("parameters", numeric=True, detail=3),
         Column("FLOP/image", numeric=True, detail=5, shown=_any(cells, lambda result: result.flops_per_image)),
         Column("FLOP/sample", numeric=True, detail=5, shown=_any(cells, _samples_cost_more)),
+        Column("NFE", numeric=True, detail=4, shown=_any(cells, _evaluates_often)),
         Column("samples/s", direction="higher", numeric=True, detail=4, shown=_any(cells, _sampling_matters)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True, detail=3),
         *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True, detail=3)] if gpu else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, detail=2, shown=_any(cells, _has_energy)),
         *metrics,
-        *(Column(sampler_speed(label), direction="higher", numeric=True, detail=4) for label in _samplers(cells)),
+        *(column for label in _samplers(cells) for column in _sampler_columns(label, cells)),
         *_best_columns(cells),
         *target_columns(wanted),
         Column("time", unit="s", numeric=True),
@@ -221,6 +222,19 @@ def _samples_cost_more(result: CellResult) -> bool:
 
 def _sampling_matters(result: CellResult) -> bool:
     return bool(result.sampler_speeds) or _samples_cost_more(result)
+
+
+def _evaluates_often(result: CellResult) -> bool:
+    """Say whether an image takes more than one evaluation of a network, by any sampler."""
+    return max([result.evaluations_per_sample or 0, *result.sampler_evaluations.values()]) > 1
+
+
+def _sampler_columns(label: str, cells: Sequence[CellOutcome]) -> list[Column]:
+    often = _any(cells, _evaluates_often)
+    return [
+        Column(sampler_evaluations(label), numeric=True, detail=4, shown=often),
+        Column(sampler_speed(label), direction="higher", numeric=True, detail=4),
+    ]
 
 
 def _samplers(cells: Sequence[CellOutcome]) -> list[str]:

@@ -157,6 +157,9 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
     if result.samples_per_second:
         values["samples/s"] = Value(numbers.rate(result.samples_per_second), result.samples_per_second)
     values |= {sampler_speed(label): Value(numbers.rate(each), each) for label, each in result.sampler_speeds.items()}
+    if result.evaluations_per_sample:
+        values["NFE"] = _evaluations(result.evaluations_per_sample)
+    values |= {sampler_evaluations(label): _evaluations(each) for label, each in result.sampler_evaluations.items()}
     if result.energy is not None and result.energy.joules_per_image is not None:
         millijoules = 1e3 * result.energy.joules_per_image
         values["energy/image"] = Value(numbers.significant(millijoules, 3), millijoules)
@@ -184,6 +187,15 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
 def sampler_speed(label: str) -> str:
     """Return the name of the column with the speed of a further sampler."""
     return f"samples/s by {label}"
+
+
+def sampler_evaluations(label: str) -> str:
+    """Return the name of the column with the evaluations of networks per sample of a further sampler."""
+    return f"NFE by {label}"
+
+
+def _evaluations(count: float) -> Value:
+    return Value(numbers.significant(count, 3) if count % 1 else numbers.count(int(count)), count)
 
 
 def _uncertainty(result: CellResult) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from genbench.testing import conformance
 
-test_conformance = conformance(
-    "genbench-diffusion",
-    settings={"diffusion": {"width": 8}, "edm": {"steps": 3}, "ddpm": {"steps": 3}},
-)
+SMALL = {
+    **{name: {"width": 8} for name in ("diffusion", "conditional-diffusion", "consistency")},
+    "model:ddpm": {"width": 8, "blocks": 1},
+    **{name: {"steps": 3} for name in ("edm", "loss:ddpm", "v-prediction", "flow-matching")},
+}
+
+test_conformance = conformance("genbench-diffusion", settings=SMALL)

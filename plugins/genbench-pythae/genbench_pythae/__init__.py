@@ -36,7 +36,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
     """Yield the family."""
     yield genbench.FamilySpec(
         name="pythae",
-        summary="autoencoders of pythae, each with its own loss",
+        summary="autoencoders of pythae (unmaintained upstream), each with its own loss",
         create="genbench_pythae.family:create",
         networks=("autoencoder",),
         reconstructs=True,
@@ -51,7 +51,7 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
         yield genbench.ModelSpec(
             name=wrapped.name,
             family="pythae",
-            summary=f"pythae's {wrapped.model}: {wrapped.summary}",
+            summary=f"pythae's {wrapped.model} (unmaintained upstream): {wrapped.summary}",
             build=functools.partial(build, wrapped.name),
             default_loss="pythae",
             value_range=(0.0, 1.0),
