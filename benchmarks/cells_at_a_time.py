@@ -94,7 +94,7 @@ def executed(way: str, plan: Mapping[str, str]) -> Round:
         cells = run.read_cells().results.values()
         return Round(
             round(seconds, 2),
-            round(sum(cell.durations.train or 0.0 for cell in cells if cell.durations), 2),
+            round(sum((cell.durations.train or 0.0 for cell in cells if cell.durations), 0.0), 2),
             {cell.id: cell.throughput.images_per_second for cell in cells if cell.throughput},
             {cell.id: run.checkpoint_path(cell.id).read_bytes() for cell in cells},
         )

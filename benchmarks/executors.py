@@ -102,7 +102,7 @@ def compared(runs: Mapping[str, RunDirectory]) -> dict[str, Any]:
         if mine.get(key) != values[other][row].get(key)
     }  # fmt: skip
     cells = [result for found in contents.values() for result in found.cells.results.values()]
-    notes = {name: {note for cell in found.cells.results.values() for note in cell.notes}
+    notes: dict[str, set[str]] = {name: {note for cell in found.cells.results.values() for note in cell.notes}
              for name, found in contents.items()}  # fmt: skip
     return {
         "cells": [{"id": id, "weights_sha256": hashes[first][id]} for id in ids[first]],
@@ -111,7 +111,9 @@ def compared(runs: Mapping[str, RunDirectory]) -> dict[str, Any]:
         "same_weights": all(found == hashes[first] for found in hashes.values()),
         "columns_that_differ": sorted(differing & {*SPEED_COLUMNS}),
         "other_columns_that_differ": sorted(differing - {*SPEED_COLUMNS}),
-        "notes_that_differ": sorted(set().union(*notes.values()) - set.intersection(*notes.values())),
+        "notes_that_differ": sorted(
+            set().union(*notes.values()) - next(iter(notes.values())).intersection(*notes.values())
+        ),
         "columns_that_agree": sorted({key for row in values[first] for key in row} - differing),
     }
 
