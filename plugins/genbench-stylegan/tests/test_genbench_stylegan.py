@@ -423,9 +423,9 @@ def test_configuration_f_at_128_pixels_trains_within_24_gib() -> None:
 
 @pytest.mark.slow
 def test_the_recipe_of_ada_runs_and_adapts(tmp_path: Path) -> None:
-    small = ["--set", "model:stylegan2.width=4", "--set", "model:stylegan2.max_width=8", "--batch-size", "16"]
+    small = ["--set", "model:stylegan2.width=4", "--set", "model:stylegan2.max_width=8", "--batch-size", "8"]
     command = [sys.executable, "-m", "genbench", "run", "--config", str(RECIPE), "--out", str(tmp_path / "run"), *small]
-    command += ["--images", "480", "--samples", "16", "--metrics", "none", "--seeds", "0", "--augment-speed", "2000"]
+    command += ["--images", "240", "--samples", "16", "--metrics", "none", "--seeds", "0", "--augment-speed", "2000"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     (path,) = (tmp_path / "run" / "cells").glob("*.json")
