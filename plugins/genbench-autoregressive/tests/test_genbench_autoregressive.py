@@ -262,7 +262,7 @@ def test_a_run_measures_an_exact_likelihood_in_the_column_of_a_bound(tmp_path: P
     sets = ["pixelcnn-pp.width=4", "vae.hidden=16"]
     given = [part for setting in [*sets, "elbo.likelihood=logistic"] for part in ("--set", setting)]
     asked = ["--models", "pixelcnn-pp,vae", "--profile", "smoke", "--metrics", "likelihood"]
-    data = ["--datasets", "shapes", "--set", "shapes.size=4", "--set", "shapes.count=200", "--images", "160"]
+    data = ["--datasets", "shapes", "--set", "shapes.size=8", "--set", "shapes.count=200", "--images", "160"]
     command = [sys.executable, "-m", "genbench", "run", *asked, *given, *data, "--samples", "8", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
