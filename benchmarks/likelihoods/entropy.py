@@ -35,12 +35,14 @@ def logistic_cost() -> float:
 def main(run: Path) -> int:
     below = False
     print(f"cost of a logistic likelihood: {logistic_cost():.4f} bits per pixel\n")
-    held_out = load(Options(), Path()).test.pixels
+    cells = genbench.load(run).cells
+    options = Options(**cells[0].identity.dataset.options)
+    held_out = load(options, Path()).test.pixels
     measured = bits_per_pixel(torch.as_tensor(held_out)[choose_images(len(held_out), IMAGES)])
     print(f"the {IMAGES} measured images under the distribution of the data: {measured:.3f} bits per pixel\n")
     print("| model | bits per dimension | above the entropy | above the measured images | what it is |")
     print("|---|---|---|---|---|")
-    for cell in genbench.load(run).cells:
+    for cell in cells:
         truth = entropy(math.prod(cell.identity.image_shape))
         for found in cell.estimates:
             if found.metric == "bits-per-dim" and found.standard_error is not None:

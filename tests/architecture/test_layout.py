@@ -22,6 +22,7 @@ ONLY_IN_TESTS = {
     "architecture",
     "benchmarks",
     "docs",
+    "release",
     "support",
 }  # their subject is not in genbench/
 

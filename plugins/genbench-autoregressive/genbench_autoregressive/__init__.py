@@ -46,22 +46,6 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
 @genbench.hookimpl
 def genbench_models() -> Iterable[genbench.ModelSpec]:
     """Yield the models."""
-    for name, conditional in (("pixelcnn-pp", False), ("cpixelcnn-pp", True)):
-        yield genbench.ModelSpec(
-            name=name,
-            family="autoregressive",
-            summary="PixelCNN++: two streams of causal convolutions predict a mixture of logistic distributions"
-            + _conditional(conditional),
-            build=f"genbench_autoregressive.pixelcnn:{'build_conditional' if conditional else 'build'}",
-            default_loss="autoregressive-nll",
-            image_shapes=_SHAPES,
-            value_range=(0.0, 1.0),
-            latent_dim=None,
-            conditional=conditional,
-            recipe={"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999},
-            paper="Salimans et al. 2017, arXiv:1701.05517",
-            options=PixelCNNOptions,
-        )
     for name, conditional in (("image-transformer", False), ("cimage-transformer", True)):
         yield genbench.ModelSpec(
             name=name,
@@ -77,6 +61,22 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
             recipe={"batch_size": 32, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.95, "clip_gradient": 1.0},
             paper="Parmar et al. 2018, arXiv:1802.05751; Chen et al. 2020, Generative pretraining from pixels",
             options=TransformerOptions,
+        )
+    for name, conditional in (("pixelcnn-pp", False), ("cpixelcnn-pp", True)):
+        yield genbench.ModelSpec(
+            name=name,
+            family="autoregressive",
+            summary="PixelCNN++: two streams of causal convolutions predict a mixture of logistic distributions"
+            + _conditional(conditional),
+            build=f"genbench_autoregressive.pixelcnn:{'build_conditional' if conditional else 'build'}",
+            default_loss="autoregressive-nll",
+            image_shapes=_SHAPES,
+            value_range=(0.0, 1.0),
+            latent_dim=None,
+            conditional=conditional,
+            recipe={"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999},
+            paper="Salimans et al. 2017, arXiv:1701.05517",
+            options=PixelCNNOptions,
         )
 
 

@@ -137,7 +137,10 @@ class ImageTransformer(nn.Module):
         self.layers = nn.ModuleList(Layer(options.width, options.heads, options.block) for _ in range(options.layers))
         self.norm = nn.LayerNorm(options.width)
         self.apply(_initialise)
-        self.last = nn.Linear(options.width, HIGHEST + 1)
+        self.last = nn.Linear(
+            options.width, HIGHEST + 1
+        )  # larger weights than the others, so that labels matter at once
+        nn.init.zeros_(self.last.bias)
 
     def forward(self, levels: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return log P of levels (B, c, h, w) in nats, (B,)."""

@@ -150,7 +150,8 @@ def test_a_run_measures_a_flow_and_a_vae_in_one_column(tmp_path: Path) -> None:
     asked = ["--models", "realnvp,vae", "--profile", "smoke", "--metrics", "likelihood", "--images", "160"]
     given = [part for setting in sets for part in ("--set", setting)]
     data = ["--datasets", "shapes", "--set", "shapes.size=16", "--set", "shapes.count=200"]
-    command = [sys.executable, "-m", "genbench", "run", *asked, *given, *data, "--samples", "8", "--out", str(out)]
+    quick = ["--samples", "8", "--in-process", "--threads", "1"]
+    command = [sys.executable, "-m", "genbench", "run", *asked, *given, *data, *quick, "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     cells = {path.name.split("-")[0]: json.loads(path.read_text()) for path in (out / "cells").glob("*.json")}
