@@ -65,5 +65,10 @@ class NoDataError(GenbenchError):
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), [str(k) for k in known], n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    close = difflib.get_close_matches(name.lower(), [str(k) for k in known], n=3, cutoff=0.6)
+    best = min(close, key=lambda found: (-_similarity(name, found), abs(len(found) - len(name))), default="")
+    return f" Did you mean '{best}'?" if best else ""
+
+
+def _similarity(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, name.lower()).ratio()

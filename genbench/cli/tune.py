@@ -95,7 +95,7 @@ def command(
     from genbench.commands.preparation import choose_job_runner
     from genbench.commands.tuning.asked import Asked, read_search
     from genbench.commands.tuning.cost import tuning_cost
-    from genbench.commands.tuning.execution import continue_tuning, start_tuning
+    from genbench.commands.tuning.trials import continue_tuning, start_tuning
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.progress import choose_display
 

@@ -165,7 +165,8 @@ class Adversarial:
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return `count` images generated from latents of the prior, and noise if the generator takes any."""
-        return self._generate(self.latents(count, rng), labels, self._noise(count, rng))
+        latents, noise = self.latents(count, rng), self._noise(count, rng)
+        return self._generate(latents, labels, noise) if noise else self.generate(latents, labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise NotImplementedError: there is no encoder."""

@@ -11,7 +11,7 @@ from genbench.commands.arguments import PluginSource, described, plugin_paths
 from genbench.commands.preparation import choose_job_runner
 from genbench.commands.run import Progress, RunInterrupted, choose_output
 from genbench.commands.tuning.asked import DEFAULT_FINAL_SEEDS, DEFAULT_TRIALS, asked_of
-from genbench.commands.tuning.execution import TuningInterrupted, continue_tuning, start_tuning
+from genbench.commands.tuning.trials import TuningInterrupted, continue_tuning, start_tuning
 from genbench.commands.tuning.tuning import Tuning
 from genbench.plugins.recorded_files import Allowed
 
