@@ -373,7 +373,7 @@ class MemoryFormatChoice(Record, frozen=True, kw_only=True):
     timing_seconds: Annotated[float, Meta(description="timing the formats took this long")] = 0.0
 
 
-StepChoice = Literal["threads", "memory_format", "small_maps", "optimizer"]
+StepChoice = Literal["threads", "memory_format", "small_maps"]
 
 
 class StepTrial(Record, frozen=True, kw_only=True):

@@ -60,7 +60,6 @@ def step_alternatives(threads: int) -> tuple[Alternatives, ...]:
             lambda engine: "product" if all(layer.as_product for layer in _small_maps(engine)) else "convolution",
             _use_small_maps,
         ),
-        Alternatives("optimizer", _implementations, lambda engine: _implementation(engine), _use_implementation),
     )
 
 
@@ -97,28 +96,3 @@ def _small_maps(engine: Engine) -> list[nn.Module]:
 def _use_small_maps(engine: Engine, option: str) -> None:
     for layer in _small_maps(engine):
         layer.as_product = option == "product"  # type: ignore[assignment]
-
-
-def _groups(engine: Engine) -> list[dict[str, object]]:
-    optimizers = dict.fromkeys(player.optimizer for player in engine.players if player.optimizer is not None)
-    return [group for optimizer in optimizers for group in optimizer.param_groups]
-
-
-def _implementations(engine: Engine) -> list[str]:
-    """Return the implementations of the optimisers, that of the builder first."""
-    groups = _groups(engine)
-    if groups and all("fused" in group for group in groups):
-        return ["fused", "foreach", "single"]
-    return ["foreach", "single"] if groups and all("foreach" in group for group in groups) else []
-
-
-def _implementation(engine: Engine) -> str:
-    group = _groups(engine)[0]
-    return next((name for name in ("fused", "foreach") if group.get(name)), "single")
-
-
-def _use_implementation(engine: Engine, option: str) -> None:
-    for group in _groups(engine):
-        for name in ("fused", "foreach"):
-            if name in group:
-                group[name] = option == name
