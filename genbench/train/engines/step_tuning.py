@@ -41,7 +41,7 @@ from genbench.train.step_alternatives import Alternatives, step_alternatives, us
 
 FEWEST_STEPS = 4_000  # left to train: the least that tuning takes is about 5 % of these
 SHARE = 0.05  # of the estimated training time, at most
-MOST_SECONDS, MOST_SHARE = 10.0, 0.001  # and at most so long, or this share of the training if that is longer
+MOST_SECONDS, MOST_SHARE = 10.0, 0.005  # and at most so long, or this share of the training if that is longer
 CHECK_SHARE = 0.3  # of the time of tuning, for the check
 WINDOW_SECONDS = 0.03
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 15

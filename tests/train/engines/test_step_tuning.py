@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from engine_cells import built, differing, steps
 
+from genbench.ab.session import Session
+from genbench.ab.wire import Open, Opened
 from genbench.cell.comparability import with_engine
+from genbench.cell.training_loop import Training
 from genbench.gate.reproduction import bits_agree
+from genbench.measure.memory import PeakMemory
 from genbench.report.engines import engine_lines
 from genbench.results.schema import Comparability, EngineRecord, StepTuning, Surroundings
 from genbench.train.engine import Engine
@@ -27,15 +33,25 @@ from genbench.train.engines.step_tuning import (
 )
 from genbench.train.memory_format import format_name
 from genbench.train.step_alternatives import Alternatives, step_alternatives, use_options
+from genbench.train.training_evidence import TrainingEvidence
 
 LONG = 10**6  # steps
 Machine = Callable[[int, str, str], float]
 
 
 @pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    yield
-    torch.set_num_threads(1)
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only note how many threads are asked for: on a busy machine they would wait for each other."""
+    count = [1]
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: count.__setitem__(0, number))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count[0])
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a millisecond pass between two looks at the clock."""
+    ticks = itertools.count()
+    monkeypatch.setattr(step_tuning, "time", SimpleNamespace(perf_counter=lambda: 1e-3 * next(ticks)))
 
 
 @pytest.fixture
@@ -238,3 +254,59 @@ def test_only_eager_steps_of_one_process_are_tuned(engine: str, size: int, timed
     seen = timed(busy_cores)
     found = _tune(two_threads(), engine, LONG, StepRequest(), lambda activity: None, world)
     assert (found.chosen, seen) == ({}, [])
+
+
+class Arm:
+    """One arm of a comparison, which knows some options; None: its version has no tuner."""
+
+    name = "arm"
+
+    def __init__(self, prefers: dict[str, str] | None) -> None:
+        self.prefers, self.asked = prefers, list[dict[str, str] | None]()
+
+    def ask(self, question: Open) -> Opened:
+        self.asked.append(question.step_options)
+        wanted = self.prefers if question.step_options is None else question.step_options
+        used = {} if self.prefers is None else wanted or {}
+        return Opened(seconds_per_step=1e-3, images_per_step=8, memory_format="channels_last", step_options=used)
+
+
+ONE = {"threads": "1"}
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "of_base", "of_head"),
+    [
+        (ONE, {"small_maps": "convolution"}, [None, ONE], [ONE, ONE]),
+        ({}, ONE, [None, {}], [{}, {}]),
+        (None, ONE, [None, {}], [{}, {}]),
+        (ONE, None, [None, {}, {}], [ONE, {}]),
+    ],
+    ids=["both choose", "base keeps the defaults", "base is older", "head is older"],
+)
+def test_both_sides_of_ab_use_the_same_options(base: Any, head: Any, of_base: Any, of_head: Any) -> None:
+    arms = Arm(base), Arm(head)
+    session = Session(cast(Any, arms[0]), cast(Any, arms[1]), cast(Any, None))
+    for _ in range(2):  # blocks
+        session.open("vae", cast(Any, arms[0]), cast(Any, arms[1]))
+    assert (arms[0].asked, arms[1].asked) == (of_base, of_head)
+
+
+def test_a_resumed_training_and_a_repetition_use_the_options_of_the_first_steps(tmp_path: Any) -> None:
+    engine = built("vae").engine
+    training = Training(
+        engine=engine,
+        evidence=TrainingEvidence(engine.networks),
+        total_steps=10,
+        warmup_steps=0,
+        resume_path=tmp_path / "c",
+        checkpoint_seconds=1.0,
+        data_hash="x",
+        device=torch.device("cpu"),
+        memory=PeakMemory(torch.device("cpu")),
+        step_options=ONE,
+    )
+    training.save()
+    resumed = dataclasses.replace(training, step_options={})
+    resumed.resume()
+    assert resumed.step_options == ONE
