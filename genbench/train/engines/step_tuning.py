@@ -40,8 +40,7 @@ from genbench.train.state import state_kept
 from genbench.train.step_alternatives import Alternatives, step_alternatives, use_options
 
 FEWEST_STEPS = 4_000  # left to train: the least that tuning takes is about 5 % of these
-SHARE = 0.05  # of the estimated training time, at most
-MOST_SECONDS, MOST_SHARE = 10.0, 0.005  # and at most so long, or this share of the training if that is longer
+SHARE, MOST_SECONDS = 0.05, 30.0  # of the estimated training time, at most, and at most so long
 CHECK_SHARE = 0.3  # of the time of tuning, for the check
 WINDOW_SECONDS = 0.03
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 15
@@ -152,8 +151,7 @@ class _Tuner:
         with state_kept(self.engine), executed_by(self.engine, Eager()):
             seconds_of(self.engine, 2, untimed=True)
             self._step = default = seconds_of(self.engine, 3, untimed=False)
-            training = default * self._steps_left
-            most = min(SHARE * training, max(MOST_SECONDS, MOST_SHARE * training))
+            most = min(SHARE * default * self._steps_left, MOST_SECONDS)
             checked = max(FEWEST_CHECKED, min(STEPS, int(CHECK_SHARE * most / (3 * default))))
             self._deadline = self._begin + most - 3 * checked * default
             chosen, trials = self._choose()
@@ -166,8 +164,9 @@ class _Tuner:
         found = StepTuning(trials=trials, confirmation=confirmation)
         if compare(confirmation)[0] == "default":
             return replace(found, reason="the chosen alternatives together are not surely faster")
-        found = replace(found, check=self._check(chosen, checked))
-        if any(bound.found > bound.tolerance for bound in found.check.bounds):
+        check = self._check(chosen, checked)
+        found = replace(found, check=check)
+        if any(bound.found > bound.tolerance for bound in check.bounds):
             return replace(found, reason="the chosen alternatives deviate by more than rounding")
         return replace(found, chosen=chosen, reason="the fastest")
 
