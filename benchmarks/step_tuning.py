@@ -5,7 +5,7 @@
 For each cell the tuner chooses as in `genbench run` with a million images. Then its choice and the defaults are timed
 in fresh windows, which alternate in one process, so that other load slows both: the ratio is the median over blocks of
 default / chosen, with its distribution-free 95% interval. In the same way every alternative is timed alone against the
-default, with as many threads as were chosen, also those that the tuner does not know because they were never faster:
+default, with as many threads as were chosen, also those that the tuner does not know:
 other implementations of the optimisers, and linear layers by oneDNN in place of the BLAS of torch.
 """
 
