@@ -136,7 +136,7 @@ class LiveWorker:
         data = load_data(identity.dataset, identity.image_shape, self._catalogue)
         self._built = built = build_cell(identity, self._catalogue, data, self._device)
         chosen = (question.memory_format, "that of the other side") if question.memory_format else None
-        used = use_engine(built.engine, built.recipe, chosen)
+        record = use_engine(built.engine, built.recipe, chosen, question.step_options)
         _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
         enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
         seconds_per_step = warm_up(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
@@ -146,8 +146,9 @@ class LiveWorker:
         return Opened(
             seconds_per_step=seconds_per_step,
             images_per_step=built.engine.images_per_step,
-            engine=used,
+            engine=record.used,
             memory_format=format_name(built.memory_format),
+            step_options=record.step_tuning.chosen if record.step_tuning is not None else {},
         )
 
     def _time(self, work: Callable[[], None], times: int) -> Timed:

@@ -202,6 +202,7 @@ class Session:
         slowdown: share of time by which head's steps are deliberately slowed; 0 except for calibration.
         seed: of the order of cells and of the first arm in each alternation.
         memory_formats: by cell, chosen when it is first opened; another session may share them.
+        step_options: likewise.
     """
 
     def __init__(
@@ -213,6 +214,7 @@ class Session:
         slowdown: float = 0.0,
         seed: int = 0,
         memory_formats: dict[str, KnownFormat] | None = None,
+        step_options: dict[str, dict[str, str]] | None = None,
     ) -> None:
         self.base, self.head, self.prepare = base, head, prepare
         self.protocol = protocol or Protocol()
@@ -220,6 +222,7 @@ class Session:
         self._order = random.Random(seed)
         self._steps: dict[str, int] = {}
         self.memory_formats: dict[str, KnownFormat] = {} if memory_formats is None else memory_formats
+        self.step_options: dict[str, dict[str, str]] = {} if step_options is None else step_options
 
     def survey(self) -> Sides:
         """Ask both arms what they can measure, and pair their cells by name."""
@@ -279,15 +282,17 @@ class Session:
             worker.receive()
 
     def open(self, cell: str, base: ArmWorker, head: ArmWorker) -> None:
-        """Build a cell in both arms and warm it up, in one memory format.
+        """Build a cell in both arms and warm it up, in one memory format and with the same options of the step.
 
-        Base's step time sets the steps per window, and its choice the memory format, once for all blocks.
+        Base's step time sets the steps per window, and its choice the memory format and options, once for all blocks.
         """
-        of_base = self._open(cell, base, self.memory_formats.get(cell, ""))
-        of_head = self._open(cell, head, of_base.memory_format or FIXED_FORMAT)
-        if not of_head.memory_format and of_base.memory_format not in ("", FIXED_FORMAT):  # head cannot choose it
-            of_base = self._open(cell, base, FIXED_FORMAT)
+        of_base = self._open(cell, base, self.memory_formats.get(cell, ""), self.step_options.get(cell))
+        of_head = self._open(cell, head, of_base.memory_format or FIXED_FORMAT, of_base.step_options)
+        fixed = not of_head.memory_format and of_base.memory_format not in ("", FIXED_FORMAT)
+        if fixed or of_head.step_options != of_base.step_options:  # head does not know them
+            of_base = self._open(cell, base, of_head.memory_format or FIXED_FORMAT, of_head.step_options)
         self.memory_formats[cell] = of_base.memory_format or FIXED_FORMAT
+        self.step_options[cell] = of_base.step_options
         self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / of_base.seconds_per_step)))
         engines = [of_base.engine, of_head.engine]
         if len(set(engines)) > 1:
@@ -297,8 +302,11 @@ class Session:
                 "can use, such as --engine eager",
             )
 
-    def _open(self, cell: str, worker: ArmWorker, memory_format: KnownFormat) -> Opened:
-        answer = worker.ask(Open(cell=cell, warmup=self.protocol.warmup_steps, memory_format=memory_format))
+    def _open(
+        self, cell: str, worker: ArmWorker, memory_format: KnownFormat, step_options: dict[str, str] | None
+    ) -> Opened:
+        warmup = self.protocol.warmup_steps
+        answer = worker.ask(Open(cell=cell, warmup=warmup, memory_format=memory_format, step_options=step_options))
         assert isinstance(answer, Opened)
         return answer
 

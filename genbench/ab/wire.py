@@ -33,6 +33,7 @@ class Open(msgspec.Struct, frozen=True, tag="open", kw_only=True):
     cell: str
     warmup: int
     memory_format: KnownFormat = ""  # to use; '': the one that the steps are fastest in
+    step_options: dict[str, str] | None = None  # other options to use; None: those that the steps are fastest with
 
 
 class Time(msgspec.Struct, frozen=True, tag="time"):
@@ -73,6 +74,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
     images_per_step: int
     engine: str = "eager"  # that executes the steps; versions that do not say so know no other
     memory_format: KnownFormat = ""  # versions that do not say so use `FIXED_FORMAT`
+    step_options: dict[str, str] = {}  # in use, other than the defaults, which versions that do not say so use
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):

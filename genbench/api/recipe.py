@@ -103,6 +103,9 @@ class Recipe:
     engine: Literal["eager", "compile", "graph", "auto"] = option(
         "eager", "how a training step is executed; auto: the fastest engine that trains as eager does"
     )
+    step_tuning: Literal["auto", "off"] = option(
+        "auto", "auto: a long training on a CPU first times ways to execute its step that differ only in rounding"
+    )
     nproc: int = option(
         1, "processes per machine that train a cell together, on one GPU each or on CPU cores", minimum=1
     )

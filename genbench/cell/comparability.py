@@ -9,7 +9,7 @@ from genbench.api.recipe import Recipe
 from genbench.data.loading import LoadedData
 from genbench.measure import accelerator, machine
 from genbench.measure.interference import disturbance
-from genbench.results.schema import Comparability, Surroundings
+from genbench.results.schema import Comparability, EngineRecord, Surroundings
 from genbench.train.torch_setup import denormals_are_flushed
 
 
@@ -30,6 +30,13 @@ def comparability(recipe: Recipe, device: torch.device, data: LoadedData, proces
         engine=recipe.engine,
         data_hash=data.hash,
     )
+
+
+def with_engine(known: Comparability, record: EngineRecord) -> Comparability:
+    """Return the same, with the engine and the options of the step that were used."""
+    chosen = record.step_tuning.chosen if record.step_tuning is not None else {}
+    options = ", ".join(f"{name}={option}" for name, option in chosen.items())
+    return msgspec.structs.replace(known, engine=record.used, step_tuning=options)
 
 
 def with_interference(known: Comparability, seen: Surroundings) -> Comparability:

@@ -23,7 +23,7 @@ from genbench.cell.artifacts import (
 )
 from genbench.cell.batch_size_search import train_briefly
 from genbench.cell.collapse import posterior_collapse, signs_of_collapse
-from genbench.cell.comparability import comparability, with_interference
+from genbench.cell.comparability import comparability, with_engine, with_interference
 from genbench.cell.counters import CounterRecord
 from genbench.cell.evaluator import Evaluator
 from genbench.cell.memory_limits import limit_memory
@@ -51,6 +51,7 @@ from genbench.measure.capabilities import has_tf32
 from genbench.measure.interference import InterferenceMonitor, disturbances
 from genbench.measure.memory import PeakMemory, resident_bytes
 from genbench.measure.throughput import throughput
+from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
@@ -63,9 +64,12 @@ from genbench.train.builder import Built, build_cell
 from genbench.train.divergence import Diverged, locate
 from genbench.train.engine import Engine
 from genbench.train.engines.selection import choose_engine, engine_notes
+from genbench.train.engines.step_tuning import StepRequest
 from genbench.train.memory_format import use_memory_format
 from genbench.train.network_checks import count_parameters
 from genbench.train.process_group import World
+from genbench.train.step_alternatives import step_alternatives, use_options
+from genbench.train.torch_setup import threads_used
 from genbench.train.training_evidence import TrainingEvidence
 
 
@@ -206,7 +210,7 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
     known, planned, built, evaluator = cell.known, cell.planned, prepared.built, prepared.evaluator
     points = prepared.data.train_pixels if cell.dataset.points else None
     cell.channel.activity("generating samples")
-    with known.timing("evaluate"), prepared.training.save_on_stop():
+    with known.timing("evaluate"), prepared.training.save_on_stop(), threads_used(prepared.training.threads):
         drawn = evaluator.draw()
         known.add(
             SamplesRecord(
@@ -332,6 +336,12 @@ def _choose_engine(cell: Cell, training: Training) -> None:
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
     chosen = (training.memory_format, "used before the interruption") if training.memory_format is not None else None
+    step = StepRequest(
+        wanted=cell.recipe.step_tuning == "auto",
+        known=training.step_options if training.resumed_at_step is not None else cell.job.step_options,
+        reason="used before the interruption" if training.resumed_at_step is not None else "those of the stored cell",
+        key=step_key(cell.planned.identity),
+    )
     engine = choose_engine(
         training.engine,
         "eager" if several else asked,
@@ -340,11 +350,13 @@ def _choose_engine(cell: Cell, training: Training) -> None:
         before,
         chosen,
         cell.world,
+        step,
     )
     if several:
         engine = msgspec.structs.replace(engine, asked=asked, reason="several processes train eagerly")
     training.executed_by = engine.used
-    known.add(EngineChoiceRecord(engine, msgspec.structs.replace(known.comparability, engine=engine.used)))
+    training.step_options = engine.step_tuning.chosen if engine.step_tuning is not None else {}
+    known.add(EngineChoiceRecord(engine, with_engine(known.comparability, engine)))
     known.notes += engine_notes(engine, before, training.engine.step_number)
     known.seconds |= {"compile": engine.prepare_seconds, "engine_check": engine.check_seconds}
 
@@ -389,6 +401,7 @@ def _locate(cell: Cell, prepared: Prepared, until_step: int | None = None) -> st
     def rebuild() -> Engine:
         engine = _prepare(cell, prepared.data).built.engine
         use_memory_format(engine, prepared.built.memory_format)
+        use_options(engine, step_alternatives(prepared.training.threads), prepared.training.step_options)
         return engine
 
     try:

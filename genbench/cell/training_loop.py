@@ -29,6 +29,7 @@ from genbench.train.divergence import Diverged
 from genbench.train.engine import Engine
 from genbench.train.memory_format import format_name
 from genbench.train.process_group import World
+from genbench.train.torch_setup import threads_used
 from genbench.train.training_evidence import TrainingEvidence
 
 WINDOWS = 40  # per training, if it has enough steps
@@ -73,6 +74,7 @@ class _Notes(msgspec.Struct, frozen=True):
     stopped_early: bool
     executed_by: EngineName = "eager"  # not in checkpoints of early versions
     memory_format: MemoryFormatName | None = None  # None: by an earlier version, channels_last where it mattered
+    step_options: dict[str, str] = {}  # other than the defaults, which earlier versions used
     looks: Any = None  # the evaluations
 
 
@@ -131,6 +133,8 @@ class Training:
     stopped_early: bool = False
     executed_by: str = "eager"  # the engine that executes the steps
     memory_format: MemoryFormatName | None = None  # of the steps before an interruption
+    step_options: dict[str, str] = field(default_factory=dict)  # chosen by the tuner of the step
+    threads: int = field(default_factory=torch.get_num_threads)  # of evaluations: steps may use fewer
 
     @property
     def window_steps(self) -> int:
@@ -152,6 +156,7 @@ class Training:
             self.windows, self.curves, self.notes = noted.windows, noted.curves, noted.notes
             self.stopped_early, self.executed_by = noted.stopped_early, noted.executed_by
             self.memory_format = noted.memory_format or "channels_last"
+            self.step_options = noted.step_options
             if self.evaluator is not None:
                 self.evaluator.load_state(noted.looks, tensors)
             if self.world.rank:
@@ -193,7 +198,8 @@ class Training:
             if self._evaluation_is_due() and self.evaluator is not None:
                 self.turn.release()
                 channel.activity("evaluating")
-                self.stopped_early = self.world.broadcast(self.evaluator.evaluate)
+                with threads_used(self.threads):
+                    self.stopped_early = self.world.broadcast(self.evaluator.evaluate)
                 if self.world.main:
                     channel.say(self.evaluator.measured())
                 channel.activity("training")
@@ -252,6 +258,7 @@ class Training:
             "stopped_early": self.stopped_early,
             "executed_by": self.executed_by,
             "memory_format": format_name(self.engine.memory_format),
+            "step_options": self.step_options,
             "looks": self.evaluator.state() if self.evaluator else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)

@@ -219,6 +219,7 @@ def _run(
         threads=min(max(asked, 1), usable),
         windows=list(windows),
         perturbation=perturbation,
+        step_options=_step_options(stored),
     )
     worker_exit = executor.run(job, lambda message: None, _SECONDS)
     if executor.stop_requested:
@@ -228,6 +229,12 @@ def _run(
         why = f"not done within {_SECONDS:g} s" if worker_exit.timed_out else worker_exit.describe()
         raise UsageError(f"it could not be repeated: {why}")
     return msgspec.convert(finished.facts, Repetition)
+
+
+def _step_options(stored: CellResult) -> dict[str, str]:
+    """Return the options that the steps were executed with, other than the defaults."""
+    tuned = stored.engine.step_tuning if stored.engine is not None else None
+    return tuned.chosen if tuned is not None else {}
 
 
 def _verdict(found: dict[str, Reproduction], names: dict[str, str], cells: int) -> tuple[Verdict, str]:

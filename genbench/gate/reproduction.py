@@ -22,7 +22,7 @@ from genbench.results.schema import CellResult, Comparability, CurvePoint
 Verdict = Literal["reproduced", "differs", "not checked"]
 CONTROL_FACTOR = 3.0
 _TOLERANCES = {"fp32": (3e-4, 5e-3), "tf32": (2e-3, 1e-2), "bf16": (1e-2, 2e-2)}  # first window, later ones
-_ROUNDING = ("machine", "threads", "torch", "precision", "engine", "denormals", "accelerator")
+_ROUNDING = ("machine", "threads", "torch", "precision", "engine", "step_tuning", "denormals", "accelerator")
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ NOT_TUNED: Mapping[str, str] = {
     "images": _BUDGET,
     "init_from": "weights that were trained before are a further budget",
     **dict.fromkeys(("samples", "evaluate_every", "best_metric", "patience"), _MEASURED),
-    **dict.fromkeys(("engine", "nproc", "nnodes", "input", "loader_workers", "warmup_steps"), _EXECUTION),
-    "energy_seconds": _EXECUTION,
+    **dict.fromkeys(("engine", "step_tuning", "nproc", "nnodes", "input", "loader_workers"), _EXECUTION),
+    **dict.fromkeys(("warmup_steps", "energy_seconds"), _EXECUTION),
 }
 _KEYS = ("low", "high", "log", "step", "choices")
 _EXAMPLE = "Write {low = 1e-5, high = 1e-2, log = true} or {choices = [32, 64]}."

@@ -40,6 +40,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     by_sampler: list[SamplerMetrics] = []  # of the task 'measure'
     windows: list[int] = []  # of the task 'repeat': the steps of each
     perturbation: int = 0  # of the task 'repeat': seed of a change of the weights in the last digit; 0: none
+    step_options: dict[str, str] | None = None  # of the task 'repeat': to execute steps with; None: to be chosen
     metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: list[dict[str, Any]] = []  # third-party plugins to load, as fields of `Plugin`
     device: str = "cpu"  # with its index: 'cuda:1'; 'all' for the task 'devices'

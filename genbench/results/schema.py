@@ -94,6 +94,9 @@ class Comparability(Record, frozen=True, kw_only=True):
     python: str
     precision: str
     engine: str
+    step_tuning: Annotated[
+        str, Meta(description="options of the step that were chosen by timing: threads=1; empty: the defaults")
+    ] = ""
     disturbed: Annotated[
         str,
         Meta(
@@ -371,6 +374,36 @@ class MemoryFormatChoice(Record, frozen=True, kw_only=True):
     timing_seconds: Annotated[float, Meta(description="timing the formats took this long")] = 0.0
 
 
+StepChoice = Literal["threads", "memory_format", "small_maps"]
+
+
+class StepTrial(Record, frozen=True, kw_only=True):
+    """The options of one choice in the execution of a step, timed in turn with the choices before it."""
+
+    what: StepChoice
+    used: str
+    seconds_per_step: Annotated[
+        dict[str, list[float]], Meta(description="short windows by option, one of each in a round; the default first")
+    ] = {}
+
+
+class StepTuning(Record, frozen=True, kw_only=True):
+    """How the steps of a cell were executed, chosen by timing alternatives that train the same up to rounding."""
+
+    chosen: Annotated[dict[str, str], Meta(description="by choice: an option other than the default")] = {}
+    reason: Annotated[str, Meta(description="why these are used, or why nothing was timed")] = ""
+    trials: list[StepTrial] = []
+    confirmation: Annotated[
+        dict[str, list[float]],
+        Meta(description="seconds per step in fresh windows: 'default', and 'chosen' with all chosen options"),
+    ] = {}
+    check: Annotated[EngineCheck | None, Meta(description="the chosen options compared with the default")] = None
+    timing_seconds: Annotated[float, Meta(description="this cell spent this long on timing and checking")] = 0.0
+    others: Annotated[
+        float | None, Meta(description="share of processor time that other processes used meanwhile; null: not known")
+    ] = None
+
+
 class EngineRecord(Record, frozen=True, kw_only=True):
     """The engine that executed the steps of a cell."""
 
@@ -383,6 +416,7 @@ class EngineRecord(Record, frozen=True, kw_only=True):
         float, Meta(description="comparing engines with the eager one, and timing engines and memory formats")
     ] = 0.0
     memory_format: MemoryFormatChoice | None = None
+    step_tuning: StepTuning | None = None
 
 
 class Distributed(Record, frozen=True, kw_only=True):

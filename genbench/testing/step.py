@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import torch
 
-from genbench.cell.comparability import comparability
+from genbench.cell.comparability import comparability, with_engine
 from genbench.cell.step_counters import count_steps
 from genbench.data.loading import load_data
 from genbench.errors import UsageError
@@ -148,8 +148,8 @@ def _build_cell(identity: CellIdentity, catalogue: Catalogue, device: torch.devi
     """Build the cell with its engine; return the conditions under which it is measured too."""
     data = load_data(identity.dataset, identity.image_shape, catalogue)
     built = build_cell(identity, catalogue, data, device)
-    used = use_engine(built.engine, built.recipe)
-    return built, msgspec.structs.replace(comparability(built.recipe, device, data), engine=used)
+    record = use_engine(built.engine, built.recipe)
+    return built, with_engine(comparability(built.recipe, device, data), record)
 
 
 @functools.cache

@@ -54,6 +54,17 @@ def step_settings(precision: str, threads: int | None = None) -> Iterator[None]:
             torch.backends.cudnn.benchmark = benchmark
 
 
+@contextmanager
+def threads_used(threads: int) -> Iterator[None]:
+    """Compute with this many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def denormals_are_flushed() -> bool:
     """Whether the processor treats denormal numbers as zero in this thread."""
     return not bool(torch.tensor(2.0**-140) * 0.5)

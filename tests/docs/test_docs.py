@@ -136,6 +136,7 @@ def test_every_remedy_of_the_recipe_is_documented() -> None:
         "images",
         "precision",
         "engine",
+        "step_tuning",
         "input",
         "loader_workers",
         "warmup_steps",

@@ -13,6 +13,8 @@ from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import builtin_plugins, load_plugin
 from genbench.train.builder import Built, build_cell
+from genbench.train.engine import Engine
+from genbench.train.state import read_state
 
 CPU = torch.device("cpu")
 CATALOGUE: Catalogue = combine([load_plugin(plugin) for plugin in builtin_plugins()])
@@ -38,3 +40,16 @@ def built(model: str, catalogue: Catalogue = CATALOGUE, batch_size: int = 8, **r
     request = make_request({"models": model, "batch_size": batch_size, "set": options, **data, **recipe})
     (cell,) = make_plan(request, catalogue, "cpu").cells
     return build_cell(cell.identity, catalogue, some_data(shape), CPU)
+
+
+def steps(engine: Engine, count: int = 4) -> dict[str, torch.Tensor]:
+    """Take some steps; return the losses and the whole state."""
+    for _ in range(count):
+        engine.step()
+    return {**engine.read_terms(), **read_state(engine).copy().tensors}
+
+
+def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
+    """Return the names of the tensors that are not equal bit for bit."""
+    assert one.keys() == other.keys()
+    return [name for name in one if not torch.equal(one[name], other[name])]

@@ -96,7 +96,15 @@ def calibrate(
     with stop_on_sigterm(), tempfile.TemporaryDirectory(prefix="genbench-calibrate-") as place:
         base, head = installed_arm("base", Path(place)), installed_arm("head", Path(place))
         same = Session(base, head, question)
-        slowed = Session(base, head, question, slowdown=injected, seed=1, memory_formats=same.memory_formats)
+        slowed = Session(
+            base,
+            head,
+            question,
+            slowdown=injected,
+            seed=1,
+            memory_formats=same.memory_formats,
+            step_options=same.step_options,
+        )
         for cell in same.survey().cells:
             ratios = calibration.measure(same, slowed, cell, blocks, report_block)
             created = datetime.now(UTC).isoformat(timespec="seconds")

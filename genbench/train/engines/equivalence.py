@@ -139,19 +139,19 @@ def measure_deviation(trajectory: Trajectory, reference: Trajectory) -> Deviatio
     return Deviation(**{quantity: found[quantity][name] for quantity, name in worst.items()}, of=worst)
 
 
-def eager_trajectories(engine: Engine) -> EagerTrajectories:
+def eager_trajectories(engine: Engine, steps: int = STEPS) -> EagerTrajectories:
     """Record the eager trajectories that executions of this engine are compared with."""
     eager = Eager()
     exact = engine.precision == "fp32"
     return EagerTrajectories(
-        record_trajectory(engine, eager, "fp32"),
-        record_trajectory(engine, eager, engine.precision, perturbed=exact),
+        record_trajectory(engine, eager, "fp32", steps),
+        record_trajectory(engine, eager, engine.precision, steps, perturbed=exact),
     )
 
 
-def check_execution(engine: Engine, execution: Execution, eager: EagerTrajectories) -> EngineCheck:
-    """Record the trajectory of an execution, and compare it with eager trajectories from the same state."""
-    found = measure_deviation(record_trajectory(engine, execution), eager.reference)
+def check_execution(engine: Engine, execution: Execution, eager: EagerTrajectories, steps: int = STEPS) -> EngineCheck:
+    """Record the trajectory of an execution, and compare it with eager ones of as many steps from the same state."""
+    found = measure_deviation(record_trajectory(engine, execution, steps=steps), eager.reference)
     control = measure_deviation(eager.control, eager.reference)
     least = TOLERANCES[engine.precision]
     bounds = [
@@ -164,7 +164,7 @@ def check_execution(engine: Engine, execution: Execution, eager: EagerTrajectori
         )
         for quantity in QUANTITIES
     ]
-    return EngineCheck(steps=STEPS, precision=engine.precision, bounds=bounds)
+    return EngineCheck(steps=steps, precision=engine.precision, bounds=bounds)
 
 
 def perturb(engine: Engine, seed: int = 0) -> None:

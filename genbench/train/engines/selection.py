@@ -13,21 +13,31 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
 from genbench.measure.accelerator import free_memory
-from genbench.measure.capabilities import can
+from genbench.measure.capabilities import can, is_accelerator
 from genbench.measure.clock import synchronise
-from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial, MemoryFormatName
+from genbench.results.schema import (
+    EngineBound,
+    EngineCheck,
+    EngineRecord,
+    EngineTrial,
+    MemoryFormatChoice,
+    MemoryFormatName,
+    StepTuning,
+)
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.engines.equivalence import EagerTrajectories, check_execution, eager_trajectories
 from genbench.train.engines.memory_format_choice import choose_memory_format
 from genbench.train.engines.short_windows import executed_by, seconds_per_step
+from genbench.train.engines.step_tuning import StepRequest, tune_step
+from genbench.train.memory_format import format_name
 from genbench.train.process_group import World
 from genbench.train.state import state_kept
 
@@ -48,8 +58,10 @@ def choose_engine(
     before: str = "",
     memory_format: tuple[MemoryFormatName, str] | None = None,
     world: World | None = None,
+    step: StepRequest | None = None,
 ) -> EngineRecord:
-    """Choose the memory format, then replace the engine's execution by the requested one if it trains like eager.
+    """Choose the memory format and the other alternatives of the step, then the execution: the requested one if it
+    trains like eager.
 
     Returns the findings.
 
@@ -61,13 +73,45 @@ def choose_engine(
         before: the execution of the steps so far, if training resumes; `auto` uses it again.
         memory_format: the one to use, and why; None: the one that the steps are fastest in.
         world: the processes that train the cell.
+        step: what is known of the other alternatives; None: the defaults are used.
     """
+    if step is not None and not step.wanted and memory_format is None and is_accelerator(engine.rng.device):
+        memory_format = (format_name(engine.memory_format), "nothing is to be timed")
     replayed = asked in ("graph", "auto") and can(engine.rng.device).graphs
     layout = choose_memory_format(engine, replayed, memory_format, activity, world)
+    tuned = None
+    if step is not None and not is_accelerator(engine.rng.device):
+        tuned = _tune(engine, asked, steps_left, step, activity, world)
+        layout = _with_tuned_format(layout, tuned)
     found = _choose_execution(engine, asked, steps_left, activity, before)
+    seconds = layout.timing_seconds + (tuned.timing_seconds if tuned is not None else 0.0)
     return msgspec.structs.replace(
-        found, memory_format=layout, check_seconds=found.check_seconds + layout.timing_seconds
+        found, memory_format=layout, step_tuning=tuned, check_seconds=found.check_seconds + seconds
     )
+
+
+def _tune(
+    engine: Engine,
+    asked: str,
+    steps_left: int,
+    step: StepRequest,
+    activity: Callable[[str], None],
+    world: World | None,
+) -> StepTuning:
+    """Tune eager steps of one process: others are not timed here."""
+    if world is not None and world.size > 1:
+        return StepTuning(reason="several processes train the cell")
+    if asked not in ("eager", "auto") and step.wanted and step.known is None:
+        return StepTuning(reason=f"the steps of the engine {asked} are executed in its own way")
+    return tune_step(engine, steps_left, step, activity)
+
+
+def _with_tuned_format(layout: MemoryFormatChoice, tuned: StepTuning) -> MemoryFormatChoice:
+    """Return the choice of the memory format where the tuner of the step made it."""
+    chosen = tuned.chosen.get("memory_format")
+    if chosen is None:
+        return layout
+    return MemoryFormatChoice(used=msgspec.convert(chosen, MemoryFormatName), reason=tuned.reason)
 
 
 def _choose_execution(
@@ -100,20 +144,27 @@ def _choose_execution(
     return trials.conclude(asked, next(iter(trials.passed), "eager"), "the fastest")
 
 
-def use_engine(engine: Engine, recipe: Recipe, memory_format: tuple[MemoryFormatName, str] | None = None) -> str:
-    """Let the recipe's engine execute the steps, where these are timed without a run; return its name.
+def use_engine(
+    engine: Engine,
+    recipe: Recipe,
+    memory_format: tuple[MemoryFormatName, str] | None = None,
+    step_options: Mapping[str, str] | None = None,
+) -> EngineRecord:
+    """Let the recipe's engine execute the steps, where these are timed without a run; return the findings.
 
-    The memory format is the one that is given, with its reason, or the one that the steps are fastest in.
+    The memory format is the one that is given, with its reason, or the one that the steps are fastest in; so are the
+    other options of the step.
 
     Raises `UsageError` if it cannot be used: other steps would be timed than those that were asked for.
     """
     steps = max(1, -(-recipe.images // engine.images_per_step))
-    record = choose_engine(engine, recipe.engine, steps, lambda activity: None, memory_format=memory_format)
+    step = StepRequest(wanted=recipe.step_tuning == "auto", known=step_options, reason="those of the other side")
+    record = choose_engine(engine, recipe.engine, steps, lambda activity: None, memory_format=memory_format, step=step)
     if recipe.engine not in ("auto", record.used):
         raise UsageError(
             f"The engine {recipe.engine} cannot be used: {record.reason.removesuffix('.')}.", "Use --engine eager."
         )
-    return record.used
+    return record
 
 
 class _Trials:

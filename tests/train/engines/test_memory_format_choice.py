@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from engine_cells import built
+from engine_cells import built, differing, steps
 
 from genbench.ab.session import Session
 from genbench.ab.wire import Open, Opened
@@ -18,7 +18,7 @@ from genbench.results.schema import Counters, MemoryFormatName
 from genbench.train import builder
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Eager, Engine, EngineUnavailable
-from genbench.train.engines import memory_format_choice
+from genbench.train.engines import memory_format_choice, selection
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.engines.memory_format_choice import ROUNDS, choose_memory_format, faster_format
 from genbench.train.engines.selection import choose_engine, use_engine
@@ -27,17 +27,6 @@ from genbench.train.process_group import World
 from genbench.train.state import read_state
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
-
-
-def steps(engine: Engine, count: int = 4) -> dict[str, torch.Tensor]:
-    for _ in range(count):
-        engine.step()
-    return {**engine.read_terms(), **read_state(engine).copy().tensors}
-
-
-def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
-    assert one.keys() == other.keys()
-    return [name for name in one if not torch.equal(one[name], other[name])]
 
 
 @pytest.fixture
@@ -53,7 +42,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise told[name]
         return float(told[name])
 
-    monkeypatch.setattr(memory_format_choice, "is_accelerator", lambda device: True)
+    for module in (memory_format_choice, selection):
+        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
     monkeypatch.setattr(memory_format_choice, "seconds_per_step", seconds_per_step)
     return told
 

@@ -10,7 +10,8 @@ bfloat16), with torch's convolution and with these layers:
                             10.2 ->  3.7    17.6 ->  5             34.6 ->  5.4     bfloat16
     100×1×1 -> 512×4×4       8.1 ->  0.6    forward and backward: 17.7 -> 1.2       float32
 
-The layers keep the names, shapes and initial values of the weights. On other devices they are torch's convolutions.
+The layers keep the names, shapes and initial values of the weights. On other devices they are torch's convolutions,
+and on a CPU too where `as_product` is false: the tuner of the step sets it if the convolution is faster.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ _PLACES = ((0, 1, _FIRST, _LAST), (1, 0, _ALL, _ALL), (2, 1, _ALL, _ALL), (3, 0,
 class FromPixel(nn.ConvTranspose2d):
     """A transposed convolution from one pixel (B, inputs, 1, 1) to maps (B, outputs, k, k); no bias."""
 
+    as_product = True
+
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, 1, 0, bias=False)
 
     def forward(self, pixels: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return the maps, on a CPU in channels_last."""
-        if pixels.device.type != "cpu":
+        if pixels.device.type != "cpu" or not self.as_product:
             return super().forward(pixels, output_size)
         inputs, outputs, height, width = self.weight.shape
         product = pixels.flatten(1) @ self.weight.permute(0, 2, 3, 1).reshape(inputs, -1)
@@ -45,12 +48,14 @@ class FromPixel(nn.ConvTranspose2d):
 class ToPixel(nn.Conv2d):
     """A convolution from maps (B, inputs, k, k) of the kernel's size to one pixel (B, outputs, 1, 1); no bias."""
 
+    as_product = True
+
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, 1, 0, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the pixel; raises RuntimeError where the maps do not have the kernel's size."""
-        if maps.device.type != "cpu":
+        if maps.device.type != "cpu" or not self.as_product:
             return super().forward(maps)
         rows = maps.permute(0, 2, 3, 1).flatten(1)
         columns = self.weight.permute(0, 2, 3, 1).flatten(1)
@@ -60,12 +65,14 @@ class ToPixel(nn.Conv2d):
 class Halving(nn.Conv2d):
     """A convolution of kernel 4, stride 2 and padding 1, to maps of half the height and width; no bias."""
 
+    as_product = True
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 4, 2, 1, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (B, outputs, height/2, width/2), on a CPU in channels_last; height and width are even."""
-        if maps.device.type != "cpu":
+        if maps.device.type != "cpu" or not self.as_product:
             return super().forward(maps)
         count, _, height, width = maps.shape
         weights = self.weight.permute(0, 2, 3, 1).flatten(1)
@@ -76,12 +83,14 @@ class Halving(nn.Conv2d):
 class Doubling(nn.ConvTranspose2d):
     """A transposed convolution of kernel 4, stride 2 and padding 1, to maps of twice the height and width; no bias."""
 
+    as_product = True
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 4, 2, 1, bias=False)
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return maps (B, outputs, 2·height, 2·width), on a CPU in channels_last."""
-        if maps.device.type != "cpu":
+        if maps.device.type != "cpu" or not self.as_product:
             return super().forward(maps, output_size)
         count, inputs, height, width = maps.shape
         weights = self.weight.permute(0, 2, 3, 1).reshape(inputs, -1)
