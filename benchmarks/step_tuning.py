@@ -98,7 +98,8 @@ def measure(cell: str, catalogue: Catalogue, arguments: argparse.Namespace) -> d
         gained = compare(list(sides), lambda side: use_options(engine, choices, sides[side])) if tuned.chosen else {}
         alone: dict[str, Any] = {}
         use_options(engine, choices, {})
-        for choice in (*choices, *REJECTED):
+        alternatives: list[Any] = [*choices, *REJECTED]
+        for choice in alternatives:
             options = choice.options(engine)
             if len(options) > 1:
                 alone[choice.name] = compare(options, partial(choice.use, engine))
@@ -197,10 +198,14 @@ def _linear_layers(engine: Engine) -> list[nn.Linear]:
     return [module for module in modules if isinstance(module, nn.Linear)]
 
 
+def _forward(layer: nn.Linear, inputs: Tensor) -> Any:
+    return _Linear.apply(inputs, layer.weight, layer.bias)
+
+
 def _use_linear(engine: Engine, option: str) -> None:
     for layer in _linear_layers(engine):
         if option == "onednn":
-            layer.forward = lambda inputs, layer=layer: _Linear.apply(inputs, layer.weight, layer.bias)  # type: ignore[method-assign]
+            layer.__dict__["forward"] = partial(_forward, layer)
         else:
             layer.__dict__.pop("forward", None)
 
