@@ -358,7 +358,7 @@ def _are_possible_estimates(estimates: Sequence[Estimate]) -> bool:
 def _lie_between(smallest: float, numbers: Sequence[float]) -> bool:
     """Say whether numbers are finite, no smaller than that, and small enough to be a number of any kind."""
     return not numbers or (
-        math.isfinite(sum(numbers)) and smallest <= min(numbers) and max(numbers) <= _LARGEST_INTEGER
+        smallest <= min(numbers) and max(numbers) <= _LARGEST_INTEGER and math.isfinite(sum(numbers))
     )
 
 

@@ -12,7 +12,7 @@ from genbench.cli.plugin import command
 from genbench.errors import ExitCode, UsageError
 
 CONFORMING = Path(__file__).parents[1] / "support" / "conforming_plugin.py"
-WITH_BATCH_NORM = ("tiny", "labelled", "dueller", "joint-dueller")  # models of it
+WITH_BATCH_NORM = ("tiny", "labelled", "mapped", "dueller", "joint-dueller")  # models of it
 QUICK = ("--only", "documented", "--only", "dataset-contract", "--only", "norm-epsilon")
 
 

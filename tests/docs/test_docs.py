@@ -198,7 +198,7 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
             files.append(tmp_path / named[1])
             files[-1].write_text(block, encoding="utf-8")
             assert f"genbench run --plugin {named[1]} " in DOCS["plugins"]
-    assert len(files) == 9
+    assert len(files) == 12
     models = "gan,my-classes,vae,matcher,my-autoencoder,compressor"
     losses = "calm-fakes,laplace,squared,centred,my-margin,error"
     command = ["run", *(part for file in files for part in ("--plugin", str(file))), "--models", models]

@@ -55,7 +55,8 @@ class MappedGenerator(Generator):
     def synthesise(self, intermediate, *, noise=None):
         noise = self.fixed.expand(len(intermediate), -1) if noise is None else noise
         hidden = self.norm(self.hidden(intermediate) + self.strength * noise).relu()
-        return self.last(hidden).tanh().unflatten(1, self.image_shape)
+        images = self.last(hidden).tanh()
+        return images.unflatten(1, self.image_shape)
 
     def forward(self, latents, *, noise=None):
         return self.synthesise(self.intermediate(latents, noise=noise), noise=noise)
