@@ -2,8 +2,8 @@
 #
 #   docker build -t genbench .                                       # torch as pip installs it: NVIDIA GPUs, and CPUs
 #   docker build -t genbench:cpu --build-arg TORCH_INDEX_URL=… .     # a smaller image for CPUs
-#   docker run --rm -v "$PWD/results:/work/results" genbench run --models gan,dcgan,vae
-#   docker run --rm --gpus all --shm-size 2g -v "$PWD/results:/work/results" genbench run --device cuda
+#   docker run --rm -v "$PWD/results:/home/genbench/results" genbench run --models gan,dcgan,vae
+#   docker run --rm --gpus all --shm-size 2g -v "$PWD/results:/home/genbench/results" genbench run --device cuda
 #
 # TORCH_INDEX_URL is the address of an index with other builds of torch, for CPUs or another CUDA version: PyTorch's page
 # "Get started" shows it. The folder that is mounted must be writable by the user 1000.
@@ -23,12 +23,12 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++=4:12.2.0-3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 genbench \
-    && mkdir -p /work/results /cache \
-    && chown -R genbench:genbench /work /cache
+    && mkdir -p /home/genbench/results /cache \
+    && chown -R genbench:genbench /home/genbench /cache
 COPY --from=build /opt/genbench /opt/genbench
 ENV PATH=/opt/genbench/bin:$PATH GENBENCH_CACHE=/cache
 USER 1000
-WORKDIR /work
+WORKDIR /home/genbench
 VOLUME ["/cache"]
 ENTRYPOINT ["genbench"]
 CMD ["--help"]
