@@ -84,10 +84,10 @@ class Adversarial:
         latents = self.latents(len(batch.images), batch.rng)
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
-            fake = self._generate(latents, batch.labels, self._noise(len(latents), batch.rng))
+            fake = self._generate(latents, batch.labels, noise := self._noise(len(latents), batch.rng))
         real, judged = self._discriminate_both(batch, fake.detach())
         total, own_terms = self._evaluate(self.loss.discriminator, real, judged)
-        batch.shared["fake"], batch.shared["latents"] = fake, latents
+        batch.shared["fake"], batch.shared["latents"], batch.shared["noise"] = fake, latents, noise
         batch.shared["discriminator_loss"] = total.detach()
         terms = self._confidence_terms(real, judged) | own_terms
         if real.classes is not None and judged.classes is not None:
@@ -210,12 +210,15 @@ class Adversarial:
         judged: tuple[Judgement | None, Judgement],
         fake: Tensor,
     ) -> genbench.Objective:
-        """Return what a player minimises in addition; only if the fakes have a graph, further ones have one too."""
+        """Return what a player minimises in addition.
+
+        Further images have the noise of the fakes, so that only their latents differ, and a graph only if the fakes do.
+        """
         real_judged, fake_judged = judged
 
         def generate(latents: Tensor) -> Tensor:
             with torch.set_grad_enabled(fake.requires_grad):
-                return self.generate(latents, batch.labels)
+                return self._generate(latents, batch.labels, batch.shared["noise"])
 
         found = function(
             genbench.AdversarialBatch(

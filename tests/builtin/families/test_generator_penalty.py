@@ -210,3 +210,19 @@ def test_compiled_networks_are_not_used_in_the_penalty() -> None:
 def test_an_interval_below_one_is_refused() -> None:
     with pytest.raises(genbench.GenbenchError, match="generator_penalty_every = 0"):
         family(made(), 0)
+
+
+def test_further_images_have_the_noise_of_the_fakes() -> None:
+    """So a loss that compares fakes of slightly different latents sees only these."""
+    seen: list[Tensor] = []
+
+    def terms(given: genbench.AdversarialBatch) -> Tensor:
+        seen.append((given.generate(given.latents) - given.fake).abs().max())
+        return given.fake_logits.new_zeros(())
+
+    players = family(made())
+    players.loss = dataclasses.replace(players.loss, discriminator_terms=terms, generator_terms=terms)
+    shared = batch()
+    players.discriminator_objective(shared)
+    players.generator_objective(shared)
+    assert torch.stack(seen).tolist() == [0.0, 0.0]
