@@ -87,7 +87,9 @@ class Adversarial:
             fake = self._generate(latents, batch.labels, noise := self._noise(len(latents), batch.rng))
         real, judged = self._discriminate_both(batch, fake.detach())
         total, own_terms = self._evaluate(self.loss.discriminator, real, judged)
-        batch.shared["fake"], batch.shared["latents"], batch.shared["noise"] = fake, latents, noise
+        batch.shared["fake"] = fake
+        if self.loss.discriminator_terms is not None or self.loss.generator_terms is not None:
+            batch.shared["latents"], batch.shared["noise"] = latents, noise
         batch.shared["discriminator_loss"] = total.detach()
         terms = self._confidence_terms(real, judged) | own_terms
         if real.classes is not None and judged.classes is not None:
