@@ -30,7 +30,7 @@ from genbench.api.events import (
     WindowFinished,
 )
 from genbench.api.hookspecs import API_VERSION, hookimpl
-from genbench.api.images import ImageData, Images, Shape
+from genbench.api.images import ImageData, Images, Shape, show_loading
 from genbench.api.jobs import (
     Executor,
     ExecutorSetup,
@@ -300,6 +300,7 @@ __all__ = [
     "run",
     "sample",
     "save_image_statistics",
+    "show_loading",
     "tune",
 ]
 

@@ -33,7 +33,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     limit_memory(job.memory_limit, device)
     catalogue = load_catalogue(job.plugins)
     channel.activity("loading data")
-    data = load_data(planned.dataset, planned.image_shape, catalogue)
+    data = load_data(planned.dataset, planned.image_shape, catalogue, channel.count)
     extractors = UsedExtractors(planned, catalogue, data, device, channel.count).prepare()
     channel.activity("measuring reference rows")
     spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec

@@ -127,7 +127,9 @@ def load(cell: Cell) -> LoadedData:
     identity, known = cell.planned.identity, cell.known
     cell.channel.activity("loading data")
     with known.timing("load"):
-        data = cell.world.main_rank_first(lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue))
+        data = cell.world.main_rank_first(
+            lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue, cell.channel.count)
+        )
     known.notes += data.notes
     known.add(LoadRecord(comparability(cell.recipe, cell.device, data, cell.job.processes)))
     return data

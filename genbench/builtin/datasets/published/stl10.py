@@ -14,6 +14,7 @@ from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.pixel_buffer import Array
 from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import STL10Options
@@ -39,7 +40,8 @@ def load(options: STL10Options, cache: Path) -> ImageData:
 
     published = dict(STL10.train_list + STL10.test_list)
     place = _source(options, cache, {name: published[name] for name in _needed(options)})
-    place.obtain(lambda root: STL10(root, download=True))
+    archive = Download([STL10.url], STL10.filename, STL10.tgz_md5)
+    place.obtain([archive], lambda root: STL10(root, download=True))  # which finds the archive and extracts it
     place.verify()
     folder, labelled = place.root / _FOLDER, options.split == "train"
     parts = [_map(folder / _FILES[split][0]) for split in options.split.split("+")]

@@ -10,6 +10,7 @@ import torch
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import PublishedOptions
@@ -23,7 +24,7 @@ def load(options: PublishedOptions, cache: Path) -> ImageData:
 
     lists = SVHN.split_list
     place = _source(options, cache, {lists[split][1]: lists[split][2] for split in ("train", "test")})
-    place.obtain(lambda root: [SVHN(root, split, download=True) for split in ("train", "test")])
+    place.obtain([Download(lists[split][:1], *lists[split][1:]) for split in ("train", "test")])
     place.verify()
     try:
         train, test = (_images(SVHN(place.root, split)) for split in ("train", "test"))
