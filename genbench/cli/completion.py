@@ -59,7 +59,8 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 %(complete_func)s() {
     local kind value about
     local -a answer plain described unfinished
-    answer=("${(@f)$(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete %(prog_name)s)}")
+    local -x %(complete_var)s=zsh_complete COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT - 1))
+    answer=("${(@f)$(%(prog_name)s)}")
     for kind value about in $answer; do
         case $kind in
             dir) _path_files -/ ;;

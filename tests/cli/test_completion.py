@@ -135,7 +135,7 @@ def test_a_shell_completes_a_line(shell: str, tmp_path: Path) -> None:
         ("genbench show results/reference/qui\t --cell vae-\t", "show results/reference/quick --cell vae-elbo-"),
     ):
         # Then the line is made an argument of `echo`.
-        assert f"DONE genbench {expected}" in interact([shell, "-i"], f"{typed}\x01echo DON\"E\" \r", variables)
+        assert f"DONE genbench {expected}" in interact([shell, "-i"], f'{typed}\x01echo DON"E" \r', variables)
 
 
 def interact(command: list[str], typed: str, variables: dict[str, str]) -> str:

@@ -67,7 +67,7 @@ class Newcomer:
         if page == "ci":  # it speaks of a repository
             subprocess.run(["git", "init", "-q", where], check=True)
         if page not in _SECTIONS:
-            for name, block in re.findall(r"^```(?:toml|python)\n# (\S+\.\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            for name, block in re.findall(r"(?ms)^```(?:toml|python)\n# (\S+\.\w+)\n(.*?)^```", text):
                 (where / name).write_text(block, encoding="utf-8")
         done = []
         for step in steps(text):
@@ -85,9 +85,7 @@ class Newcomer:
                 done.append(self.type(page, self._shortened(page, step), where, expected))
         return done
 
-    def type(
-        self, page: str, command: str, where: Path | None = None, expected: tuple[int, ...] = (0,)
-    ) -> Typed:
+    def type(self, page: str, command: str, where: Path | None = None, expected: tuple[int, ...] = (0,)) -> Typed:
         """Type a command, in the environment of the first tutorial once there is one."""
         activate = self.home / "env" / "bin" / "activate"
         line = f'. "{activate}" && {{ {command}\n}}' if activate.exists() else command
@@ -112,7 +110,9 @@ class Newcomer:
     def guard_a_plugin(self) -> list[Typed]:
         """Guard the plugin of the tutorial by counters, then make its step slower; return what was typed."""
         folder = self.home / "plugins" / "my-gan"
-        plan = re.sub(r"models = .*", 'models = ["my-gan"]', (self.home / "ci" / "gate.toml").read_text(encoding="utf-8"))
+        plan = re.sub(
+            r"models = .*", 'models = ["my-gan"]', (self.home / "ci" / "gate.toml").read_text(encoding="utf-8")
+        )
         (folder / "gate.toml").write_text(plan.partition("[gate.cells")[0], encoding="utf-8")
         done = [
             self.type("planted", command, folder)
@@ -125,7 +125,9 @@ class Newcomer:
         ]
         networks = folder / "src" / "my_gan" / "networks.py"
         text = networks.read_text(encoding="utf-8")
-        networks.write_text(text.replace("nn.Tanh()", "nn.Linear(values, values),\n        nn.Tanh()"), encoding="utf-8")
+        networks.write_text(
+            text.replace("nn.Tanh()", "nn.Linear(values, values),\n        nn.Tanh()"), encoding="utf-8"
+        )
         done.append(self.type("planted", "genbench run --config gate.toml --out results/after", folder))
         done.append(self.type("planted", "genbench check results/after --baseline baseline.json", folder, (1,)))
         return done
@@ -150,8 +152,8 @@ def build_wheels(folder: Path, names: Iterable[str] = INSTALLED) -> None:
             else:
                 ignored = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
                 shutil.copytree(ROOT / "plugins" / name, copy, ignore=ignored)
-            build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, copy]
-            subprocess.run(build, check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
+            build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+            subprocess.run([*build, "-w", folder, copy], check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
 
 
 def variables(wheels: Path, folder: Path, *, offline: bool = True) -> dict[str, str]:

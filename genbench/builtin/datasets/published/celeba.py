@@ -16,6 +16,7 @@ from PIL import Image
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states, verify
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import CelebAOptions
@@ -37,8 +38,7 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
     verified by torchvision's checksums; there are none for extracted images. Raises `DataError` where the files are
     damaged or unavailable.
     """
-    from torchvision.datasets import CelebA
-
+    CelebA = torchvision_datasets().CelebA
     sums = {name: md5 for _, md5, name in CelebA.file_list}
     place = _source(options, cache, {name: sums[name] for name in _LISTS})
     place.obtain(lambda root: _download(root / _FOLDER, CelebA))
@@ -66,16 +66,13 @@ def _source(options: CelebAOptions, cache: Path, sums: dict[str, str]) -> Source
 
 
 def _download(folder: Path, dataset: Any) -> None:
-    from torchvision.datasets.utils import download_file_from_google_drive
-
+    download = torchvision_datasets().utils.download_file_from_google_drive
     for number, md5, name in dataset.file_list:
-        download_file_from_google_drive(number, folder, name, md5)
+        download(number, folder, name, md5)
 
 
 def _extract(place: Source, md5: str) -> None:
     """Extract the archive next to the lists; the folder appears completely or not at all."""
-    from torchvision.datasets.utils import extract_archive
-
     folder = place.root / _FOLDER
     archive = folder / _ARCHIVE
     if not archive.is_file():
@@ -83,7 +80,7 @@ def _extract(place: Source, md5: str) -> None:
     verify(archive, md5, place.advice)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
-            extract_archive(archive, scratch)
+            torchvision_datasets().utils.extract_archive(archive, scratch)
             Path(scratch, _IMAGES).rename(folder / _IMAGES)
     except OSError as error:
         raise DataError(
