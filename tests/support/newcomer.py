@@ -26,8 +26,12 @@ PAGES = ("first-comparison", "faces", "plugins", "ci", "report")  # in the order
 _SECTIONS = {"plugins": "A plugin in ten minutes"}  # of the pages that are more than a tutorial
 _LIVE = ("genbench ab ", "genbench calibrate ")  # they time the versions of a repository, for minutes
 
-# Flags that make trainings short; the pages name them, too.
-SHORT = {"first-comparison": "--profile smoke --images 640", "faces": "--images 64 --set dcgan-vae.images=64"}
+# Flags that make the trainings of a page short; the pages name them, too.
+SHORT = {
+    ("first-comparison", "genbench run "): "--profile smoke --images 64",
+    ("faces", "genbench run --config faces-64.toml "): "--images 64 --set dcgan-vae.images=64",
+    ("faces", "genbench run --config faces-128.toml "): "--images 64",
+}
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,9 @@ class Newcomer:
 
     def _shortened(self, page: str, step: Step) -> str:
         command, hash_sign, said = step.command.partition("  #")
-        if self.short and page in SHORT and command.startswith("genbench run "):
-            command = f"{command} {SHORT[page]}"
+        for (of_page, start), flags in SHORT.items() if self.short else ():
+            if page == of_page and command.startswith(start):
+                command = f"{command} {flags}"
         return command + hash_sign + said
 
 

@@ -64,7 +64,7 @@ def build_network(state: State) -> InceptionNetwork:
     )
 
 
-def _import(name: str) -> Any:
+def _import_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except RuntimeError as error:  # of a torchvision that does not belong to this torch
@@ -72,14 +72,14 @@ def _import(name: str) -> Any:
 
 
 def _from_pytorch_fid(state: State) -> nn.Module:
-    inception = _import("pytorch_fid.inception")
+    inception = _import_module("pytorch_fid.inception")
     with _weights_instead_of_download(inception, state):
         layers: nn.Module = inception.fid_inception_v3()
     return layers
 
 
 def _from_torch_fidelity(state: State) -> nn.Module:
-    inception = _import("torch_fidelity.feature_extractor_inceptionv3")
+    inception = _import_module("torch_fidelity.feature_extractor_inceptionv3")
     with _weights_instead_of_download(inception, state):
         layers: nn.Module = inception.FeatureExtractorInceptionV3("inception-v3", ["2048"])
     return layers
