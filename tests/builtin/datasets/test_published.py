@@ -647,3 +647,11 @@ def test_a_decompression_bomb_is_refused_with_its_number(tmp_path: Path, monkeyp
     Image.new("L", (15, 10)).save(buffer, "PNG")
     with pytest.raises(DataError, match="image 0 cannot be read"):
         decode([buffer.getvalue()], 1, lambda content: Image.open(io.BytesIO(content)), 4, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "svhn", "stl10", "celeba"])
+def test_without_torchvision_the_error_says_what_to_install(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets.utils", None)  # its import fails
+    with pytest.raises(DataError, match="read by torchvision") as caught:
+        load(name, tmp_path)
+    assert "pip install torchvision" in caught.value.cure

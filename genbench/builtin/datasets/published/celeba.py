@@ -16,6 +16,7 @@ from PIL import Image
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
     verified by torchvision's checksums; there are none for extracted images. Raises `DataError` where the files are
     damaged or unavailable.
     """
-    from torchvision.datasets import CelebA
-
+    CelebA = torchvision_datasets().CelebA
     sums = {name: md5 for _, md5, name in CelebA.file_list}
     folder = Path(options.root).expanduser() if options.root else cache
     extracted = (folder / _FOLDER / _IMAGES).is_dir()
@@ -71,13 +71,11 @@ def _source(options: CelebAOptions, cache: Path, sums: dict[str, str]) -> Source
 
 def _extract(place: Source) -> None:
     """Extract the archive next to the lists; the folder appears completely or not at all."""
-    from torchvision.datasets.utils import extract_archive
-
     folder = place.root / _FOLDER
     archive = folder / _ARCHIVE
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
-            extract_archive(archive, scratch)
+            torchvision_datasets().utils.extract_archive(archive, scratch)
             Path(scratch, _IMAGES).rename(folder / _IMAGES)
     except OSError as error:
         raise DataError(

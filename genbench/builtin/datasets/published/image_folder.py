@@ -20,6 +20,7 @@ from genbench.builtin.datasets.folder import (
 )
 from genbench.builtin.datasets.image_file import SUFFIXES
 from genbench.builtin.datasets.pixel_buffer import Array, select
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import ImageFolderOptions
@@ -80,10 +81,8 @@ def _read(
     root: Path, folder: Path, options: ImageFolderOptions, cache: Path
 ) -> tuple[list[str], Array, np.ndarray[tuple[int], np.dtype[np.int64]], list[str]]:
     """Return class names, pixels, labels and what was skipped."""
-    from torchvision.datasets import ImageFolder
-
     try:
-        found = ImageFolder(str(folder), is_valid_file=_is_image)
+        found = torchvision_datasets().ImageFolder(str(folder), is_valid_file=_is_image)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} does not have the layout CLASS/image: {error}",
