@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
-import newcomer
+from tutorial_reader import PAGES, Newcomer, Typed, build_wheels, variables
 
 from genbench import __version__
 from genbench.measure import machine
@@ -42,12 +42,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         wheels = arguments.wheels or Path(temporary) / "wheels"
         if not arguments.wheels:
-            newcomer.build_wheels(wheels)
-        variables = newcomer.variables(wheels.resolve(), Path(temporary) / "terminal", offline=not arguments.index)
+            build_wheels(wheels)
+        shell = variables(wheels.resolve(), Path(temporary) / "terminal", offline=not arguments.index)
         home = arguments.folder or Path(temporary) / "newcomer"
         home.mkdir(parents=True)
-        person = newcomer.Newcomer(home.resolve(), variables, arguments.short, show, before_installing=arguments.first)
-        for page in newcomer.PAGES:
+        person = Newcomer(home.resolve(), shell, arguments.short, show, before_installing=arguments.first)
+        for page in PAGES:
             person.follow(page)
         person.guard_a_plugin()
     unexpected = [typed for typed in person.typed if not typed.as_expected]
@@ -73,7 +73,7 @@ def main() -> int:
     return int(bool(unexpected))
 
 
-def totals(typed: list[newcomer.Typed]) -> dict[str, dict[str, float]]:
+def totals(typed: list[Typed]) -> dict[str, dict[str, float]]:
     """Return the seconds of each tutorial and of all."""
     pages = {one.page: [other for other in typed if other.page == one.page] for one in typed}
     return {
@@ -86,7 +86,7 @@ def totals(typed: list[newcomer.Typed]) -> dict[str, dict[str, float]]:
     }
 
 
-def show(typed: newcomer.Typed) -> None:
+def show(typed: Typed) -> None:
     """Say what was typed, and how long it took."""
     print(f"{typed.seconds:8.1f} s {typed.processor_seconds:8.1f} s  {typed.page}: {typed.command}", flush=True)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import click
 import msgspec
@@ -163,7 +163,8 @@ def _completion_class(name: str) -> type[shell_completion.ShellComplete]:
         "zsh": shell_completion.ZshComplete,
         "fish": shell_completion.FishComplete,
     }[name]
-    return type(name, (_Completion, base), {"source_template": _SCRIPTS[name]})
+    found = type(name, (_Completion, base), {"source_template": _SCRIPTS[name]})
+    return cast(type[shell_completion.ShellComplete], found)
 
 
 def _values(part: click.Parameter, words: Sequence[str], incomplete: str) -> list[CompletionItem] | None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import newcomer
 import pytest
-from newcomer import ROOT, SHORT, Newcomer, Typed
+import tutorial_reader
+from tutorial_reader import ROOT, SHORT, Newcomer, Typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
-    newcomer.build_wheels(folder)
+    tutorial_reader.build_wheels(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def stranger(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    variables = newcomer.variables(wheels, tmp_path_factory.mktemp("environment"))
+    variables = tutorial_reader.variables(wheels, tmp_path_factory.mktemp("environment"))
     cache = str(ROOT / ".mypy_cache" / "plugins")  # of torch's types
     variables |= {"OMP_NUM_THREADS": "1", "MYPY_CACHE_DIR": cache}
     return Newcomer(tmp_path_factory.mktemp("home"), variables)
@@ -37,7 +37,7 @@ def stranger(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Newcomer
 @pytest.fixture(scope="module")
 def followed(stranger: Newcomer) -> Iterator[dict[str, Future[list[Typed]]]]:
     """What was typed for each page; after the first, which installs genbench, two at a time."""
-    first, *others = newcomer.PAGES
+    first, *others = tutorial_reader.PAGES
     with ThreadPoolExecutor(2) as pool:
         installed = pool.submit(stranger.follow, first)
         installed.exception()
@@ -55,7 +55,7 @@ def test_the_wheel_has_every_file_of_the_package_and_no_others(wheels: Path) -> 
     assert len(licences) == 3
 
 
-@pytest.mark.parametrize("page", newcomer.PAGES)
+@pytest.mark.parametrize("page", tutorial_reader.PAGES)
 def test_every_command_of_the_tutorial_works(followed: dict[str, Future[list[Typed]]], page: str) -> None:
     typed = followed[page].result()
     assert typed
