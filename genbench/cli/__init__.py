@@ -10,7 +10,6 @@ import contextlib
 import errno
 import importlib
 import os
-import select
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -241,10 +240,9 @@ def _has_working_directory() -> bool:
 
 def _is_output_closed() -> bool:
     """Return whether the reader of stdout or stderr has left; any other broken pipe is an error."""
-    watched = select.poll()
-    watched.register(1, 0)
-    watched.register(2, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))
+    from genbench.system.opening import is_output_closed
+
+    return is_output_closed()
 
 
 def _discard_output() -> None:

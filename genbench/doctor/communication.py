@@ -13,7 +13,8 @@ from pathlib import Path
 from genbench.doctor.devices import chosen_device
 from genbench.doctor.failing_cells import TINY, read_results, start_cells
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, one_line, passed
-from genbench.process.sockets import Listener, listeners, process_tree
+from genbench.system.processes import descendants
+from genbench.system.sockets import Listener, listeners
 
 _LIMIT = timedelta(seconds=30)
 _IMAGES = "19200"  # 600 steps: long enough to be looked at
@@ -70,7 +71,7 @@ def two_ranks(device: str) -> Finding:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         with start_cells(arguments, Path(folder), mark, output) as process:
             while process.poll() is None:
-                found |= listeners(process_tree(process.pid))
+                found |= listeners(descendants(process.pid))
                 time.sleep(0.02)
         result = read_results(Path(folder)).get("vae")
         output.seek(0)
