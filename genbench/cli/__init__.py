@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -152,7 +153,20 @@ def _print_next_steps(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
+    _accept_any_character()
     sys.exit(invoke(arguments))
+
+
+def _accept_any_character() -> None:
+    """Let standard output print what its encoding lacks, as question marks; standard error escapes it.
+
+    On Windows, files and pipes get UTF-8, as everywhere else, unless the user has chosen an encoding.
+    """
+    unchosen = sys.platform == "win32" and "PYTHONIOENCODING" not in os.environ
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            errors = "replace" if stream is sys.stdout else stream.errors
+            stream.reconfigure(encoding="utf-8" if unchosen else stream.encoding, errors=errors)
 
 
 def invoke(arguments: list[str] | None = None) -> int:

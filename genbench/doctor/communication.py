@@ -13,6 +13,7 @@ from pathlib import Path
 from genbench.doctor.devices import chosen_device
 from genbench.doctor.failing_cells import TINY, read_results, start_cells
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, one_line, passed
+from genbench.system.means import uses_linux
 from genbench.system.processes import descendants
 from genbench.system.sockets import Listener, listeners
 
@@ -63,6 +64,8 @@ def two_ranks(device: str) -> Finding:
     """Run a cell with --nproc 2 on the CPU; fail where it does not train, or a port is open to other machines."""
     import torch.distributed as dist
 
+    if not uses_linux():
+        return not_applicable("several processes for one cell need Linux")
     if not dist.is_available():
         return not_applicable("this torch is built without torch.distributed")
     found: set[Listener] = set()

@@ -9,8 +9,6 @@ import os
 import sys
 from typing import Any
 
-from genbench.errors import UsageError
-
 VARIABLE = "GENBENCH_PORTABLE"
 
 
@@ -21,11 +19,6 @@ def uses_linux() -> bool:
 
 def psutil() -> Any:
     """Return the package psutil, which tells what other systems know about processes and memory."""
-    try:
-        import psutil
-    except ImportError:
-        raise UsageError(
-            "The package psutil is missing; genbench needs it outside Linux, and where GENBENCH_PORTABLE=1 is set.",
-            "Install it: pip install psutil",
-        ) from None
+    import psutil
+
     return psutil
