@@ -73,8 +73,8 @@ class Spec:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"{type(self).__name__} has the name {self.name!r}.",
-                "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit, and not with a word "
-                "and a dot that Windows reserves, such as 'con.' or 'nul.'.",
+                "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit, and not "
+                "with 'con.', 'nul.' or another name that Windows reserves.",
             )
         longest = _LONGEST_METRIC if isinstance(self, MetricSpec) else LONGEST_NAME
         if len(self.name) > longest:

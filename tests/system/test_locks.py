@@ -11,9 +11,9 @@ import pytest
 from genbench.system.locks import FileLock
 
 HOLD = (
-    "from pathlib import Path; from genbench.system.locks import FileLock; lock = FileLock(Path({path!r}), {create});"
+    "from pathlib import Path; from genbench.system.locks import FileLock; "
+    "lock = FileLock(Path({path!r}), {create}); lock.take(); print(1, flush=True); input()"
 )
-HOLD += " lock.take(); print(1, flush=True); input()"
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "created"])

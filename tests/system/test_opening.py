@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from genbench.system import opening
 from genbench.system.opening import is_for_owner_only, open_new, open_to_read, replace
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 def test_a_link_is_followed_only_where_that_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a\nb")
     (tmp_path / "link").symlink_to(tmp_path / "file")
@@ -22,6 +24,7 @@ def test_a_link_is_followed_only_where_that_is_asked_for(tmp_path: Path) -> None
         open_new(tmp_path / "link")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
 def test_only_the_owner_may_use_a_file_with_mode_600(tmp_path: Path) -> None:
     os.close(open_new(tmp_path / "key", 0o600))
     assert is_for_owner_only((tmp_path / "key").stat())

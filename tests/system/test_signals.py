@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 
 import pytest
@@ -37,6 +38,7 @@ def test_ctrl_c_is_not_taken_for_the_end_of_the_time(means: str) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_return_codes_of_processes_that_were_killed_at_once() -> None:
     assert is_kill(-signal.SIGKILL)
     assert not any(map(is_kill, (None, 0, 1, 137, -signal.SIGTERM)))
