@@ -94,7 +94,7 @@ site:
     cp docs/site/start.html build/site/index.html
 
 # Run everything that a change must pass
-ci: _short (test-all "--durations=15") test-portable test-plugins
+ci: _short (test-all "--durations=15") (test-portable "-m 'not slow'") test-plugins
 
 # Two parallel halves of one processor each: the campaign takes two minutes, the checks together about as long
 [parallel]

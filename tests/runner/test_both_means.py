@@ -14,6 +14,7 @@ STEPS = 300
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_a_killed_worker_a_second_driver_and_ctrl_c(means: str, tmp_path: Path) -> None:
     slow = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
     arguments = (*WITH_FAULTS, "--images", str(32 * STEPS), "--models", "slow,sound", "--seeds", "0,1")
@@ -33,7 +34,7 @@ def test_a_killed_worker_a_second_driver_and_ctrl_c(means: str, tmp_path: Path) 
     failed = [cell for cell in done.run_cells if cell.status != "ok"]
     assert [(cell.identity.model.name, cell.status) for cell in failed] == [("slow", "failed")]
 
-    resumed = run(out=going.run, resume=True)
+    resumed = run(out=going.run, resume=True, seconds=600)
     assert resumed.code == 0, resumed.err
     assert [cell.status for cell in resumed.run_cells] == ["ok"] * 4
     assert {cell.steps for cell in resumed.run_cells} == {STEPS}
@@ -42,7 +43,7 @@ def test_a_killed_worker_a_second_driver_and_ctrl_c(means: str, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_killed_when_its_time_is_up(means: str, tmp_path: Path) -> None:
-    done = run(*WITH_FAULTS, "--models", "hangs,sound", "--timeout", "6", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, "--models", "hangs,sound", "--timeout", "6", out=tmp_path / "run", seconds=500)
     assert done.code == 5, done.err
     assert (done.cells["hangs"].status, done.cells["sound"].status) == ("timeout", "ok")
     assert "not done within 6 s" in done.cells["hangs"].reason

@@ -124,7 +124,7 @@ def run(*arguments: str, out: Path, resume: bool = False, seconds: float = 200, 
 
 
 def wait_until(
-    true: Callable[[], bool], process: subprocess.Popen[str] | Command | None = None, seconds: float = 90
+    true: Callable[[], bool], process: subprocess.Popen[str] | Command | None = None, seconds: float = 180
 ) -> None:
     """Wait for something; fail when it takes too long, or when the process that should do it has ended."""
     deadline = time.monotonic() + seconds
