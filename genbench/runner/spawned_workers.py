@@ -7,13 +7,9 @@ has gone.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
-import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 from functools import partial
 
@@ -23,7 +19,7 @@ from genbench.process.environment import worker_environment
 from genbench.process.lines import Lines
 from genbench.process.messages import ForkServerReply, Job
 from genbench.process.spawn import ChildProcess, calling
-from genbench.system.processes import Tree, keep_to_processors
+from genbench.system.processes import keep_to_processors
 
 STARTER = "the process that starts workers"
 
@@ -41,7 +37,7 @@ class SpawnedWorkers:
             if self._waiting.running:
                 return
             self._waiting.close()
-        code = calling("genbench.runner.spawned_workers", "main")
+        code = calling("genbench.runner.spawned_worker", "main")
         self._waiting = ChildProcess(code, stdin=subprocess.PIPE, environment=worker_environment())
 
     def begin(self, job: Job, processors: frozenset[int] | None) -> tuple[Lines, Lines] | None:
@@ -106,40 +102,3 @@ def _report_exit(child: ChildProcess, connection: socket.socket) -> None:
         failure = f"{STARTER} {child.describe()}"
         child.kill()  # what a plugin has started and left running
         lines.send(ForkServerReply(pid=child.pid, status=code, failure=failure))
-
-
-def main(descriptor: int) -> None:
-    """Import what a worker needs, receive a job on the connection with this descriptor, and execute it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
-    threading.Thread(target=_follow, args=(os.dup(0),), daemon=True).start()
-    connection = socket.socket(fileno=descriptor)
-    from genbench.runner.fork_server import preload
-
-    preload()
-    job = _receive_job(connection)
-    code = 1
-    try:
-        from genbench.runner.worker import work
-
-        code = work(job, connection)
-    finally:
-        sys.stderr.flush()
-        os._exit(code)  # skips a plugin's threads and exit handlers
-
-
-def _receive_job(connection: socket.socket) -> Job:
-    message = b""
-    while not message.endswith(b"\n"):
-        more = connection.recv(1 << 20)
-        if not more:
-            os._exit(0)  # the supervisor needs no further worker
-        message += more
-    return msgspec.json.decode(message, type=Job)
-
-
-def _follow(descriptor: int) -> None:
-    """Ask this process to stop when a line arrives; end it, with what it has started, when the supervisor has gone."""
-    while os.read(descriptor, 1):
-        _thread.interrupt_main(signal.SIGTERM)
-    Tree(os.getpid()).kill()
-    os._exit(1)

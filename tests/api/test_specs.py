@@ -29,7 +29,9 @@ def test_names_that_can_be_typed_are_allowed(name: str) -> None:
     assert Spec(name=name).name == name
 
 
-@pytest.mark.parametrize("name", ["", "My-GAN", "a b", "a:b", "a,b", "a/b", "-a", ".a", "ä", "a\n", "con.x", "nul.x", "com1.x", 3, None])
+@pytest.mark.parametrize(
+    "name", ["", "My-GAN", "a b", "a:b", "a,b", "a/b", "-a", ".a", "ä", "a\n", "con.x", "nul.x", "com1.x", 3, None]
+)
 def test_other_names_are_rejected(name: Any) -> None:
     with pytest.raises(SpecError, match="has the name"):
         Spec(name=name)

@@ -157,7 +157,7 @@ def template_of(pid: int) -> int:
     """Return the template process of a running `genbench run`; without one, the worker."""
     for child in children(pid):
         if not uses_linux():
-            if "genbench.runner.spawned_workers" in " ".join(psutil().Process(child).cmdline()):
+            if "genbench.runner.spawned_worker" in " ".join(psutil().Process(child).cmdline()):
                 return child
             continue
         process = Path("/proc", str(child))
