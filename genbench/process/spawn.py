@@ -126,7 +126,11 @@ class ChildProcess:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             process = self._start(["-c", code, str(port)], {**environment, **own})
-            self.connection = _accept(listener, token, process)
+            try:
+                self.connection = _accept(listener, token, process)
+            except BaseException:  # Ctrl-C
+                process.kill()
+                raise
         return process
 
     @property
