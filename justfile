@@ -38,6 +38,13 @@ test-clusters:
     pip install --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
     OMP_NUM_THREADS=1 pytest -m "" -n 0 plugins/genbench-ray plugins/genbench-slurm
 
+# Run the tests of processes, locks, limits and interrupted runs with the means that every system has
+test-portable *arguments:
+    GENBENCH_PORTABLE=1 pytest -m "" {{arguments}} tests/system tests/process tests/cell/test_turn.py \
+        tests/data/test_loading.py tests/measure/test_memory.py tests/results/test_cache.py tests/results/test_store.py \
+        tests/runner/jobs tests/runner/test_pool.py tests/runner/test_local_executor.py tests/runner/test_executor_process.py \
+        tests/runner/test_interrupted.py tests/runner/test_both_means.py
+
 # Run each benchmark once, to see that it works
 benchmarks:
     pytest benchmarks
@@ -97,7 +104,7 @@ site:
     cp docs/site/start.html build/site/index.html
 
 # Run everything that a change must pass
-ci: _short (test-all "--durations=15") test-plugins
+ci: _short (test-all "--durations=15") (test-portable "-m 'not slow'") test-plugins
 
 # Two parallel halves of one processor each: the campaign takes two minutes, the checks together about as long
 [parallel]

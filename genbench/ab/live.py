@@ -50,9 +50,9 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import Plugin
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.lines import Lines
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.system.processes import end_with_parent
 from genbench.train.builder import Built, build_cell
 from genbench.train.engines.selection import use_engine
 from genbench.train.memory_format import format_name
@@ -238,7 +238,7 @@ def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
 
 def main() -> None:
     """Answer questions until the session has exited."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session handles Ctrl-C
     lines = Lines(socket.socket(fileno=int(sys.argv[1])))
     worker = LiveWorker()

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
 import signal
-import socket
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,14 +113,10 @@ class ArmWorker:
         self.arm = arm
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            environment = worker_environment(self.arm.environment)
-            self._process = ChildProcess(
-                [str(START)], theirs.fileno(), environment=environment, directory=self.arm.place
-            )
-        ours.settimeout(ANSWER_SECONDS)
-        self._lines = Lines(ours)
+        environment = worker_environment(self.arm.environment)
+        self._process = ChildProcess([str(START)], environment=environment, directory=self.arm.place)
+        self._process.connection.settimeout(ANSWER_SECONDS)
+        self._lines = Lines(self._process.connection)
 
     def __enter__(self) -> ArmWorker:
         with contextlib.ExitStack() as undo:
@@ -188,7 +182,7 @@ def delayed_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         for first in caught[:1]:
-            os.kill(os.getpid(), first)
+            signal.raise_signal(first)
 
 
 class Session:

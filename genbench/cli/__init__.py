@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
-import select
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -153,7 +153,20 @@ def _print_next_steps(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
+    _accept_any_character()
     sys.exit(invoke(arguments))
+
+
+def _accept_any_character() -> None:
+    """Let standard output print what its encoding lacks, as question marks; standard error escapes it.
+
+    On Windows, files and pipes get UTF-8, as everywhere else, unless the user has chosen an encoding.
+    """
+    unchosen = sys.platform == "win32" and "PYTHONIOENCODING" not in os.environ
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            errors = "replace" if stream is sys.stdout else stream.errors
+            stream.reconfigure(encoding="utf-8" if unchosen else stream.encoding, errors=errors)
 
 
 def invoke(arguments: list[str] | None = None) -> int:
@@ -241,10 +254,9 @@ def _has_working_directory() -> bool:
 
 def _is_output_closed() -> bool:
     """Return whether the reader of stdout or stderr has left; any other broken pipe is an error."""
-    watched = select.poll()
-    watched.register(1, 0)
-    watched.register(2, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))
+    from genbench.system.opening import is_output_closed
+
+    return is_output_closed()
 
 
 def _discard_output() -> None:

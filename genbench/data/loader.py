@@ -25,6 +25,7 @@ from genbench.data.source import BatchSettings, Shard, require_position
 from genbench.errors import DataError
 from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
+from genbench.system.means import uses_linux
 
 _SHARED_MEMORY = "/dev/shm"  # where torch's workers put their batches
 _SILENT_SECONDS = 300  # without a batch from the workers, after which they are given up
@@ -59,6 +60,11 @@ class LoaderImages:
     """
 
     def __init__(self, settings: BatchSettings, workers: int = 0) -> None:
+        if workers and not uses_linux():
+            raise DataError(
+                "Loader workers need Linux: elsewhere each of them would get a copy of all images.",
+                "Use --loader-workers 0.",
+            )
         self.pixels = settings.pixels.contiguous()
         self.labels = settings.labels
         self.batch_size = settings.batch_size
@@ -159,7 +165,7 @@ class LoaderImages:
         needed = batch * (self._workers * BATCHES_AHEAD + 1)
         try:
             found = os.statvfs(_SHARED_MEMORY)
-        except OSError:  # this system has no such folder
+        except (OSError, AttributeError):  # this system has no such folder
             return
         free = found.f_bavail * found.f_frsize
         if free < needed:
@@ -246,7 +252,7 @@ def _no_batch_arrived() -> DataError:
 
 def _worker_died(code: int) -> DataError:
     """Return the error for a worker process that exited with this code; a signal is a negative one."""
-    if code == -signal.SIGBUS:
+    if uses_linux() and code == -signal.SIGBUS:
         return DataError(
             "A process that reads training images was killed by SIGBUS: the cache file was truncated, or the shared "
             "memory (/dev/shm) is full.",

@@ -24,6 +24,7 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check("versions", "Do torch and the packages that genbench needs fit together?", f"{_HERE}.installation:versions"),
+    Check("platform", "What can genbench do on this system?", f"{_HERE}.installation:platform"),
     Check("plugins", "Does every installed plugin load?", f"{_HERE}.installation:plugins", 120),
     Check(
         "driver", "Does the NVIDIA driver support torch's version of CUDA?", f"{_HERE}.drivers:driver", on_device=True

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
-import platform
 import re
+from platform import python_version
 
 from genbench.doctor.finding import Figure, Finding, failed, one_line, passed
+from genbench.system.abilities import ABILITIES
 
 _REINSTALL = "Install torch and torchvision again, together: pip install --force-reinstall torch torchvision."
 
@@ -16,7 +17,7 @@ _REINSTALL = "Install torch and torchvision again, together: pip install --force
 def versions(device: str) -> Finding:
     """Return the versions; fail where one is too old or mixed up, or torch or torchvision cannot be imported."""
     figures = [
-        Figure("python", platform.python_version()),
+        Figure("python", python_version()),
         Figure("genbench", f"{_version('genbench')} ({_how_installed('genbench')})"),
     ]
     too_old = [
@@ -47,6 +48,11 @@ def versions(device: str) -> Finding:
     if float(torch.ones(3) @ torch.ones(3)) != 3.0:
         return failed("torch computes 1 + 1 + 1 incorrectly.", _REINSTALL, *figures)
     return passed(*figures)
+
+
+def platform(device: str) -> Finding:
+    """Return what there is on this system of what depends on it."""
+    return passed(*(Figure(ability.name, ability.here) for ability in ABILITIES))
 
 
 def plugins(device: str) -> Finding:

@@ -8,8 +8,6 @@ processors on which they train, take turns: one at a time trains, while others l
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +18,8 @@ import msgspec
 from genbench.api.jobs import JobState
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
-from genbench.measure.machine import available_bytes, default_threads
+from genbench.measure.machine import available_bytes, default_threads, usable_processors
 from genbench.process.messages import Finished, Job
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.schema import PlannedCell
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.jobs.job_folder import FOLDER
@@ -30,6 +27,8 @@ from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.pool import WorkerPool
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked, outcome_of, was_killed
 from genbench.runner.worker_monitor import WorkerExit, WorkerMonitor, wait_for_messages
+from genbench.system.locks import FileLock
+from genbench.system.oom_kills import kernel_memory_kills
 
 _SHARE_OF_MEMORY = 0.9  # of the available memory, divided among cells that train on the CPU
 
@@ -135,12 +134,12 @@ class LocalExecutor:
         """Return the lock file of the cells that share a device; raise `UsageError` where there are no locks."""
         path = self._run.resolve() / FOLDER / f"turn-{device.replace(':', '-')}.lock"
         path.parent.mkdir(exist_ok=True)
-        with path.open("a") as file:
+        with FileLock(path, create=True) as lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.take()
             except OSError as error:
                 raise UsageError(
-                    f"Cells cannot take turns: {path} cannot be locked ({error.strerror}).",
+                    f"Cells cannot take turns: {path} cannot be locked ({error.strerror or error}).",
                     "Use --timing shared, or an --out on another file system.",
                 ) from error
         return path
@@ -263,7 +262,7 @@ class LocalExecutor:
 
 def _shares(places: int, threads: int | None) -> list[list[int]]:
     """Return the processors of each place; raise `UsageError` if there are too few."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
+    usable = sorted(usable_processors())
     needed, present = places * (threads or 1), min(len(usable), default_threads())
     if places > 1 and needed > present:
         each = "" if threads is None else f", {threads} for each"

@@ -22,12 +22,12 @@ from genbench.cell.run import execute_cell
 from genbench.measure.accelerator import select_device
 from genbench.measure.capabilities import can, is_accelerator
 from genbench.process.messages import Job
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.consistency import storable
 from genbench.results.files import encode_line
 from genbench.results.schema import CellResult, Status
 from genbench.runner.rendezvous import ranks_file
+from genbench.system.processes import end_with_parent
 from genbench.train.process_group import Group, MainRankError
 from genbench.train.torch_setup import set_up_torch
 
@@ -66,9 +66,9 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
         launcher: process id of the worker.
         launched: when the worker launched this process, by the monotonic clock.
     """
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != launcher:
-        os._exit(1)  # the worker died before prctl was called
+        os._exit(1)  # the worker died before
     rank = int(os.environ["RANK"])
     (Path(folder) / f"pid-{rank}").write_text(str(os.getpid()), encoding="ascii")
     for number in (signal.SIGCHLD, signal.SIGALRM):  # a fork inherits the launcher's handlers

@@ -43,6 +43,7 @@ from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.jobs.schedule import Attempt, Schedule
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
+from genbench.system.signals import STOP_SIGNALS
 from genbench.trackers.dispatch import Trackers
 
 Task: TypeAlias = PlannedCell | PlannedReference
@@ -99,10 +100,6 @@ class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
 
     exit_code = ExitCode.FAILED_CELLS
-
-
-# Ctrl-C; `kill` and batch systems; the end of the terminal; the warning of a batch system before its time limit.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def stop_on_signals(executor: Stoppable) -> AbstractContextManager[None]:

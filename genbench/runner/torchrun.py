@@ -27,7 +27,6 @@ from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
 from genbench.process.messages import Finished, Job
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
 from genbench.runner import rendezvous
@@ -37,6 +36,7 @@ from genbench.runner.rank import (
     report_path,
     train_rank,
 )
+from genbench.system.oom_kills import kernel_memory_kills
 
 JOIN_SECONDS = 900  # for the processes of other machines to arrive
 _POLL_SECONDS = 0.2  # how often the agent checks for ranks that have exited

@@ -243,6 +243,13 @@ def test_a_full_disk_behind_standard_output_is_reported() -> None:
 
 
 @pytest.mark.slow
+def test_an_encoding_without_arrows_and_dots_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*GENBENCH, "list", "losses"], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?" in done.stdout
+
+
 def test_the_environment_as_json() -> None:
     done = subprocess.run([*GENBENCH, "env", "--json"], capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)

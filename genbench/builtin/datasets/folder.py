@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -145,7 +145,7 @@ def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
     loops end and a link to a folder does not duplicate its images. Raises `DataError` where `root` cannot be listed.
     """
     files, problems = _scan(root, lambda entry: "")
-    return sorted(PurePath(path) for path, _ in files), problems
+    return _sorted(files), problems
 
 
 def find_left_out(root: Path) -> list[str]:
@@ -159,7 +159,12 @@ def find_left_out(root: Path) -> list[str]:
 
 def _find_other_files(root: Path) -> list[PurePath]:
     files, _ = _scan(root, lambda entry: "", lambda name: not _has_image_suffix(name))
-    return sorted(PurePath(path) for path, _ in files)
+    return _sorted(files)
+
+
+def _sorted(files: Iterable[tuple[str, str]]) -> list[PurePath]:
+    """Return the paths in an order that is the same on every system: Windows would ignore the case of letters."""
+    return sorted((PurePath(path) for path, _ in files), key=lambda path: path.parts)
 
 
 def _has_image_suffix(name: str) -> bool:
@@ -186,8 +191,8 @@ def _scan(
             if (identity := _identity(folder)) in searched:
                 continue
             searched.add(identity)
-            with _opened(folder) as descriptor:
-                for entry in _entries(descriptor):
+            with _opened(folder) as opened:
+                for entry in _entries(opened):
                     if _is_folder(entry):
                         (links if entry.is_symlink() else folders).append(f"{relative}{entry.name}{os.sep}")
                     elif chosen(entry.name):
@@ -202,7 +207,10 @@ def _scan(
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def _opened(folder: Path) -> Iterator[int | Path]:
+    if os.scandir not in os.supports_fd:  # Windows
+        yield folder
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -210,8 +218,8 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _entries(descriptor: int) -> list[os.DirEntry[str]]:
-    with os.scandir(descriptor) as listing:
+def _entries(opened: int | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(opened) as listing:
         return sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 

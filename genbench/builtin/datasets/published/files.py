@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import filelock
 
 from genbench import DataError
 from genbench.builtin.download import Download
@@ -50,9 +51,10 @@ class Source:
             raise DataError(f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with (self.root / ".downloading").open("w") as lock:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # another cell of the run may be downloading the same files
+            with contextlib.ExitStack() as held:
+                with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks
+                    # another cell of the run may be downloading the same files
+                    held.enter_context(filelock.FileLock(self.root / ".downloading"))
                 if self.missing:
                     for download in downloads:
                         download.fetch(self.root)
