@@ -101,7 +101,7 @@ def unit_length(features: Tensor) -> Tensor:
 
 
 def all_among(rows: Tensor, others: Tensor) -> bool:
-    """Return whether each of these images or features is one of the others: the row *real held-out* has such samples."""
+    """Return whether each of these images or features is one of the others, as samples of *real held-out* are."""
     known = {one.numpy().tobytes() for one in others.cpu()}
     return all(one.numpy().tobytes() in known for one in rows.cpu())
 

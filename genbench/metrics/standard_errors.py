@@ -55,9 +55,7 @@ def _weights_of_ranks(n: int, share: float) -> Tensor:
     """Return the weight of each of n sorted values in the quantile, (n,): ranks beyond twelve deviations have none."""
     a, b = (n + 1) * share, (n + 1) * (1 - share)
     reach = 12 * math.sqrt(n * share * (1 - share)) + 2
-    known = [
-        beta_distribution(a, b, rank / n) if abs(rank - a) < reach else float(rank > a) for rank in range(n + 1)
-    ]
+    known = [beta_distribution(a, b, rank / n) if abs(rank - a) < reach else float(rank > a) for rank in range(n + 1)]
     return torch.tensor(known, dtype=torch.float64).diff()
 
 

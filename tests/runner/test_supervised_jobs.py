@@ -188,7 +188,10 @@ def test_what_ends_reference_rows_is_said_as_of_a_cell(execute: Any) -> None:
     )
     late = Outcome(timed_out=True, how="the worker exited with status 0")
     _, said = execute(ScriptedExecutor({"reference-mini-200": [late]}), cells=0, references=[rows])
-    assert f"no reference rows for {rows.dataset.name}: not done within 60 s; use `--resume` with a longer --timeout" in said[-1]
+    assert (
+        f"no reference rows for {rows.dataset.name}: not done within 60 s; use `--resume` with a longer --timeout"
+        in said[-1]
+    )
 
 
 def test_the_result_of_an_earlier_process_is_collected_instead_of_a_second_attempt(execute: Any) -> None:

@@ -26,7 +26,9 @@ from genbench.metrics.feature_sets import comparable_features, earned_name, prot
 from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 ORDERS = {"q1": 1.0, "q2": 2.0, "inf": math.inf}
-CONSERVATIVE = "the two largest eigenvalues are not told apart: the standard error is conservative, up to 2.5 times too large"
+CONSERVATIVE = (
+    "the two largest eigenvalues are not told apart: the standard error is conservative, up to 2.5 times too large"
+)
 _APART = 4  # standard errors of the largest eigenvalue; in simulations equal ones were less than three apart
 
 
@@ -115,4 +117,7 @@ def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) 
 
 def _may_be_equal(eigenvalues: Tensor, error: float) -> bool:
     """Return whether the largest two, ascending, may be equal; `error` is that of 1 / the largest."""
-    return len(eigenvalues) > 1 and float(eigenvalues[-1] - eigenvalues[-2]) < _APART * error * float(eigenvalues[-1] ** 2)
+    if len(eigenvalues) < 2:
+        return False
+    second, largest = map(float, eigenvalues[-2:])
+    return largest - second < _APART * error * largest**2
