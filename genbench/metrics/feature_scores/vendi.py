@@ -27,7 +27,7 @@ from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outsid
 
 ORDERS = {"q1": 1.0, "q2": 2.0, "inf": math.inf}
 CONSERVATIVE = (
-    "the two largest eigenvalues are not told apart: the standard error is conservative, up to 2.5 times too large"
+    "the two largest eigenvalues are not told apart: the standard error is conservative, up to twice too large"
 )
 _APART = 4  # standard errors of the largest eigenvalue; in simulations equal ones were less than three apart
 
