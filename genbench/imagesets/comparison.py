@@ -40,12 +40,11 @@ def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) 
         needs = [what for flag, what in _NEEDS_MORE.items() if getattr(spec, flag)]
         if needs:
             raise UsageError(
-                f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.",
-                f"Choose from: {', '.join(_measurable(catalogue))}.",
+                f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.", _choices(catalogue)
             )
         found[spec.name] = spec
     if not found:
-        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(_measurable(catalogue))}.")
+        raise UsageError("--metrics is empty.", _choices(catalogue))
     if extractor is not None and extractor not in extractors_of([*found.values()]):
         free = [name for name, entry in catalogue.metrics.items() if entry.spec.per_extractor]
         raise UsageError(
@@ -68,9 +67,12 @@ def extractors_of(specs: Sequence[MetricSpec]) -> list[str]:
     return list(dict.fromkeys(spec.extractor for spec in specs if isinstance(spec, FeatureMetric)))
 
 
-def _measurable(catalogue: Catalogue) -> list[str]:
+def _choices(catalogue: Catalogue) -> str:
+    """Return what to choose from: a metric that is measured per extractor has one name, not one for each of them."""
     specs = [entry.spec for entry in catalogue.metrics.values()]
-    return sorted(spec.name for spec in specs if not any(getattr(spec, flag) for flag in _NEEDS_MORE))
+    short = [spec.name for spec in specs if not isinstance(spec, FeatureMetric)]
+    names = [name for name in short if not any(getattr(catalogue.metrics[name].spec, flag) for flag in _NEEDS_MORE)]
+    return f"Choose from: {', '.join(sorted(names))}; with the extractor in the name: `genbench list metrics`."
 
 
 def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catalogue) -> MetricSpec:

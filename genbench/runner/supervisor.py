@@ -319,15 +319,15 @@ class Supervisor:
 
     def _unfinished(self, cell: PlannedCell, outcome: Outcome) -> CellResult:
         """Return the result of a cell whose worker ended without one."""
+        status: Status = "timeout" if outcome.timed_out else "oom" if outcome.out_of_memory else "failed"
+        return failed(cell, self._why_unfinished(outcome, cell.id), status)
+
+    def _why_unfinished(self, outcome: Outcome, task: str) -> str:
         if outcome.timed_out:
-            return failed(
-                cell,
-                f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it",
-                "timeout",
-            )
+            return f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it"
         if outcome.out_of_memory:
-            return failed(cell, "the system ran out of memory and killed the worker; use a smaller --batch-size", "oom")
-        return failed(cell, f"{outcome.describe()}; see {self._log(cell.id)}")
+            return "the system ran out of memory and killed the worker; use a smaller --batch-size"
+        return f"{outcome.describe()}; see {self._log(task)}"
 
     def _write_result(self, result: CellResult) -> None:
         try:
@@ -359,8 +359,8 @@ class Supervisor:
             except UsageError as error:  # the cells matter more than the reference rows
                 self.display.message(f"no reference rows for {planned.dataset.name}: {error.cause}")
         elif not self.executor.stop_requested:
-            log = self._log(attempt.task)
-            self.display.message(f"no reference rows for {planned.dataset.name}: {outcome.describe()}; see {log}")
+            why = self._why_unfinished(outcome, attempt.task)
+            self.display.message(f"no reference rows for {planned.dataset.name}: {why}")
 
     def _log(self, task: str) -> Path:
         return self.run_directory.log_path(task)

@@ -17,7 +17,7 @@ from genbench.errors import UsageError
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Activity, Finished, Job
 from genbench.report.progress import SilentDisplay
-from genbench.results.schema import CellResult, RunRecord
+from genbench.results.schema import CellResult, PlannedReference, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner import supervisor
 from genbench.runner.jobs.schedule import Attempt
@@ -180,6 +180,18 @@ def test_time_limit_memory_and_crash_are_results(execute: Any) -> None:
     results, _ = execute(ScriptedExecutor({f"gan-{n}": [end] for n, end in enumerate(ends)}))
     assert [results[f"gan-{n}"].status for n in range(3)] == ["timeout", "oom", "failed"]
     assert "exited with status 7; see " in results["gan-2"].reason
+
+
+def test_what_ends_reference_rows_is_said_as_of_a_cell(execute: Any) -> None:
+    rows = PlannedReference(
+        id="mini-200", dataset=planned(0).identity.dataset, image_shape=(1, 8, 8), metrics=("cas",), samples=200
+    )
+    late = Outcome(timed_out=True, how="the worker exited with status 0")
+    _, said = execute(ScriptedExecutor({"reference-mini-200": [late]}), cells=0, references=[rows])
+    assert (
+        f"no reference rows for {rows.dataset.name}: not done within 60 s; use `--resume` with a longer --timeout"
+        in said[-1]
+    )
 
 
 def test_the_result_of_an_earlier_process_is_collected_instead_of_a_second_attempt(execute: Any) -> None:

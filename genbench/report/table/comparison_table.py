@@ -171,7 +171,7 @@ def _metric_columns(cells: Sequence[CellOutcome], references: Sequence[Reference
             directions[estimate.metric] = estimate.direction
             stated = [part for part in OPTIONAL_PARTS if getattr(estimate, part) is not None]
             optional.setdefault(estimate.metric, set()).update(stated)
-        for missing in source.unavailable:
+        for missing in source.unavailable if isinstance(source, CellResult) else ():  # noise has no classes: no column
             directions.setdefault(missing.metric, None)
     return [
         Column(
