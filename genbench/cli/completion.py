@@ -56,6 +56,7 @@ def install(cli: click.Command, shell: str | None) -> str:
         raise UsageError(
             f"There is no completion for the shell '{name}'.",
             "Name one of bash, zsh and fish: genbench --install-completion bash",
+            code="GB102",
         )
     kind = shell_completion.get_completion_class(name)
     assert kind is not None

@@ -42,15 +42,17 @@ def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) 
             raise UsageError(
                 f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.",
                 f"Choose from: {', '.join(_measurable(catalogue))}.",
+                code="GB602",
             )
         found[spec.name] = spec
     if not found:
-        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(_measurable(catalogue))}.")
+        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(_measurable(catalogue))}.", code="GB102")
     if extractor is not None and extractor not in extractors_of([*found.values()]):
         free = [name for name, entry in catalogue.metrics.items() if entry.spec.per_extractor]
         raise UsageError(
             f"No metric uses --extractor {extractor}.",
             f"Use a metric without an extractor in its name: {', '.join(free)}.",
+            code="GB602",
         )
     return [*found.values()]
 
@@ -81,6 +83,7 @@ def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catal
     raise UsageError(
         f"'{spec.name}' needs classes, but '{extractor.name}' is not a classifier.",
         "Choose another --extractor.",
+        code="GB602",
     )
 
 
@@ -130,7 +133,9 @@ def save_statistics(evaluation: ImageSetEvaluation, extractor: str, path: Path, 
     try:
         write_statistics(path, evaluation.statistics(extractor, REAL), spec)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.") from error
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.", code="GB702"
+        ) from error
 
 
 def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, statistics_suffice: bool) -> None:
@@ -144,7 +149,7 @@ def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, stati
 
 def no_extractor(extractor: str, error: ExtractorUnavailable) -> NoDataError:
     """Return the error to raise where an extractor is not available."""
-    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor))
+    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor), code="GB603")
 
 
 def _remedy(extractor: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 from genbench.gate.speed_interval import uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import clean
+from genbench.results.failure_codes import code_of
 from genbench.results.schema import CellResult
 
 if TYPE_CHECKING:
@@ -286,7 +287,8 @@ def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str
 def outcome(result: CellResult) -> str:
     """Return the outcome of a cell in one line."""
     if result.status != "ok":
-        return clean(f"{result.status}: {result.reason}" if result.reason else result.status)
+        shown = clean(f"{result.status}: {result.reason}" if result.reason else result.status)
+        return f"{shown} ({code_of(result)})"
     parts = [f"ok in {numbers.seconds(result.durations.total)}"]
     speed = result.throughput
     if speed is not None and result.proof is not None and result.proof.trained:

@@ -36,6 +36,7 @@ from genbench.process.messages import (
 )
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
+from genbench.results.failure_codes import WORKER_LOST
 from genbench.results.saved_step import saved_step
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
@@ -89,6 +90,7 @@ class Interrupted(GenbenchError):
     """The user pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
 
     exit_code = ExitCode.INTERRUPTED
+    code = "GB511"
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__("Interrupted.", f"Go on with: {command_to_resume(run)}")
@@ -99,6 +101,7 @@ class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB702"
 
 
 # Ctrl-C; `kill` and batch systems; the end of the terminal; the warning of a batch system before its time limit.
@@ -218,6 +221,7 @@ class Supervisor:
                 raise UsageError(
                     f"{self.names[cell.id]} cannot be executed: {problem}",
                     f"Then go on with: {command_to_resume(self.run_directory)}",
+                    code="GB901",
                 )
 
     def _submit(self) -> None:
@@ -444,6 +448,7 @@ def ask_devices(executor: JobRunner, wanted: str = "all", count: int = 1) -> dic
         raise UsageError(
             f"torch does not start: {worker_exit.describe()}.",
             'Try: python -c "import torch; torch.zeros(1)" to see why.',
+            code="GB401",
         )
     return worker_exit.finished.facts
 
@@ -472,7 +477,12 @@ def _new_token() -> str:
 def failed(cell: PlannedCell, reason: str, status: Status = "failed") -> CellResult:
     """Return the result of a cell that has none of its own."""
     return CellResult(
-        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+        id=cell.id,
+        identity=cell.identity,
+        status=status,
+        reason=reason,
+        code=WORKER_LOST if status == "failed" else "",
+        synthetic_data=cell.synthetic_data,
     )
 
 

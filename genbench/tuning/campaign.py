@@ -161,6 +161,7 @@ class Campaign:
                             "genbench, a plugin or a file has changed since, and results of both would not be "
                             "comparable.",
                             "Install the versions of that time, or start a new tuning.",
+                            code="GB207",
                         )
 
     def _study(self, search: Search) -> Study:

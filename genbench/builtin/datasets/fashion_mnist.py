@@ -99,6 +99,7 @@ def download(raw: Path) -> None:
             f"Fashion-MNIST is neither in {raw} nor in {DEBIAN}, and downloading it failed: {error}",
             f"Run `apt install dataset-fashion-mnist`, or put {', '.join(CONTENT)} into {raw}. "
             "The default dataset, fashion-mnist-mini, needs no download.",
+            code="GB301",
         ) from error
 
 

@@ -79,7 +79,7 @@ def _extract(place: Source, md5: str) -> None:
     folder = place.root / _FOLDER
     archive = folder / _ARCHIVE
     if not archive.is_file():
-        raise DataError(f"CelebA has neither {_IMAGES} nor {_ARCHIVE} in {folder}.", place.advice)
+        raise DataError(f"CelebA has neither {_IMAGES} nor {_ARCHIVE} in {folder}.", place.advice, code="GB301")
     verify(archive, md5, place.advice)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
@@ -104,5 +104,6 @@ def _images(split: Any, image_folder: Path, options: CelebAOptions, cache: Path)
         raise DataError(
             f"CelebA's list of attributes has no {options.attribute}.",
             f"It has: {', '.join(name for name in split.attr_names if name)}.",
+            code="GB103",
         )
     return Images(pixels, split.attr[:, split.attr_names.index(options.attribute)].to(torch.int64))

@@ -46,7 +46,9 @@ class Source:
         if not self.missing:
             return
         if self.chosen:
-            raise DataError(f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice)
+            raise DataError(
+                f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice, code="GB301"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with (self.root / ".downloading").open("w") as lock:
@@ -62,7 +64,7 @@ class Source:
             raise self._failed(f"after the download {_listed(self.missing)}")
 
     def _failed(self, why: str) -> DataError:
-        return DataError(f"{self.title} is not in {self.root}, and {why}", self.advice)
+        return DataError(f"{self.title} is not in {self.root}, and {why}", self.advice, code="GB301")
 
     def _again(self, file: Path) -> str:
         return self.advice if self.chosen else f"Delete {file}: it will be downloaded again. {self.advice}"
@@ -85,6 +87,7 @@ def source(title: str, root: str, cache: Path, files: Mapping[str, str], fetch: 
             raise DataError(
                 f"{title}: the root {root!r} is not a folder.",
                 "Set it to the folder that was given to torchvision as root.",
+                code="GB305",
             )
     return Source(title, place, bool(root), files, f"Put {fetch} into {place / into}.")
 
