@@ -77,6 +77,7 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_errors.py
     python scripts/write_gpu_page.py
     python scripts/write_hooks.py
     pytest tests/docs

@@ -230,6 +230,9 @@ class _TrialDisplay:
         """Pass it on."""
         self._display.cell_finished(result)
 
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Show nothing: each trial is a plan of its own."""
+
     def message(self, text: str) -> None:
         """Pass it on."""
         self._display.message(text)
