@@ -62,11 +62,12 @@ oldest:
     uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
     pytest
 
-# Check style, formatting and the direction of imports
+# Check style, formatting, the direction of imports and spelling
 lint:
     ruff check .
     ruff format --check .
     lint-imports
+    git ls-files -z | xargs -0 codespell
 
 # Check types
 types:

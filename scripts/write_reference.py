@@ -56,6 +56,8 @@ HOOK_EXAMPLES = DOCS / "examples" / "hooks"
 INTRODUCTION = f"""\
 # The public API
 
+<!-- not run on this page: signatures, and the examples of hooks, which tests/docs/test_hooks_page.py runs -->
+
 Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`, and what notebooks and
 scripts call; nothing else is public. [Writing a plugin](plugins.md) and [genbench from Python](python.md) explain how
 to use it. This page is generated from the code:
