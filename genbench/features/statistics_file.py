@@ -91,7 +91,7 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
                     held[name] = read_data(file, header)
             return held
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", code="GB701") from error
     except PickledArray as error:
         raise DataError(
             f"{path} contains pickled objects, which could execute arbitrary code: it was not read.",

@@ -308,7 +308,7 @@ def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str
 
 def of_plan(finished: int, total: int, left: str) -> str:
     """Return the progress of the whole plan in one line."""
-    return f"whole plan: {numbers.count(finished)} of {numbers.count(total)} cells · {left}"
+    return f"plan: {numbers.count(finished)} of {numbers.count(total)} cells done · {left}"
 
 
 def outcome(result: CellResult) -> str:

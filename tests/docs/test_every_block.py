@@ -90,7 +90,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("library")
     first = ("--models", "gan,dcgan,vae,cdcgan", "--set", "dcgan.width=8", "--set", "cdcgan.width=8")
     for name, arguments in {"first": first, "seeds": ("--models", "gan,vae", "--seeds", "0,1")}.items():
-        metrics = ("--metrics", "diversity,sliced-wasserstein")
+        metrics = ("--metrics", "fd,diversity,psnr")
         done = warm.command("run", *TINY, *metrics, *arguments, "--out", f"results/{name}", cwd=folder)
         assert (folder / "results" / name / "report.html").exists(), done.stderr
     for name in ("before", "after", "20260101-120000-gan-vae"):

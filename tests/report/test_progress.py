@@ -61,7 +61,7 @@ def test_plain_lines_are_few() -> None:
         "[1/2] gan · non-saturating: ok in 1 min 01 s · 1,234 ±2% images/s · fd-cnn 34.57 ± 0.65",
         "[2/2] vae · elbo: 1,875 steps",
         "[2/2] vae · elbo: oom: more than 2 GiB (GB502)",
-        "whole plan: 1 of 2 cells · about 4 min left",
+        "plan: 1 of 2 cells done · about 4 min left",
         "done",
     ]
 
@@ -200,10 +200,10 @@ def test_the_plan_is_shown_when_a_cell_has_ended_and_once_a_minute() -> None:
         display.plan_progress(0, 3, f"about {200 - second} s left")
     display.plan_progress(1, 3, "about 5 s left")
     assert stream.getvalue().splitlines() == [
-        "whole plan: 0 of 3 cells · about 141 s left",
-        "whole plan: 0 of 3 cells · about 81 s left",
-        "whole plan: 0 of 3 cells · about 21 s left",
-        "whole plan: 1 of 3 cells · about 5 s left",
+        "plan: 0 of 3 cells done · about 141 s left",
+        "plan: 0 of 3 cells done · about 81 s left",
+        "plan: 0 of 3 cells done · about 21 s left",
+        "plan: 1 of 3 cells done · about 5 s left",
     ]
 
 
@@ -217,4 +217,4 @@ def test_on_a_terminal_the_plan_stands_below_the_running_cells() -> None:
         console.print(display._frame())
     display.close()
     _, _, below = shown.get().partition("gan")
-    assert "whole plan: 0 of 2 cells · about 4 min left" in below
+    assert "plan: 0 of 2 cells done · about 4 min left" in below

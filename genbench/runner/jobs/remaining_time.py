@@ -31,8 +31,11 @@ class Remaining(NamedTuple):
         low, high = _rough(self.low), _rough(self.high)
         if not self.unknown:
             return f"about {low} left"
-        untimed = f"{self.unknown} kind{'s' * (self.unknown > 1)} of cells not timed yet"
-        return f"roughly {low} to {high} left, {untimed}" if low != high else f"at least {low} left, {untimed}"
+        untimed = f"({self.unknown} kind{'s' * (self.unknown > 1)} not timed yet)"
+        if low == high:
+            return f"at least {low} left {untimed}"
+        (number, unit), (_, same) = low.split(), high.split()
+        return f"roughly {number if unit == same else low} to {high} left {untimed}"
 
 
 def _rough(seconds: float) -> str:

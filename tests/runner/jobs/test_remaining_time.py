@@ -39,10 +39,11 @@ def test_the_first_cell_of_a_kind_says_what_the_others_of_it_take() -> None:
 
 def test_kinds_that_no_cell_has_run_make_it_a_lower_bound_and_then_a_range() -> None:
     one = remaining({VAE: 2, FLOW: 1}, [(GAN, 5.0, 5.0)], {})
-    assert one.text() == "at least 5 s left, 2 kinds of cells not timed yet"
+    assert one.text() == "at least 5 s left (2 kinds not timed yet)"
     two = remaining({FLOW: 10}, [], {"gan": 1.0, "vae": 3.0})
     assert (two.low, two.high) == (1000, 3000)
-    assert two.text() == "roughly 17 min to 50 min left, 1 kind of cells not timed yet"
+    assert two.text() == "roughly 17 to 50 min left (1 kind not timed yet)"
+    assert remaining({FLOW: 1}, [], {"gan": 0.3, "vae": 3.0}).text().startswith("roughly 30 s to 5 min left")
 
 
 def test_cells_that_run_at_the_same_time_share_it_but_none_is_faster_than_alone() -> None:
