@@ -14,10 +14,11 @@ from genbench.commands.first_steps.error_codes import ErrorCode, error_codes
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 HEAD = """# Errors and their codes
 
-The last line of an error message names a code, as in `More: genbench explain GB101`. That command prints what stands here, without a
-network; `genbench explain` lists all codes, and `genbench.explain("GB101")` does the same in Python, where an error has its code as
-`error.code`. In a run, the code of a cell that failed stands beside its status, and in its file as
-[`code`](results.md#a-cells-file). A code keeps its meaning in later versions and is never given to another kind of error.
+The last line of an error message names a code, as in `More: genbench explain GB101`. That command prints what stands
+here, without a network; `genbench explain` lists all codes, and `genbench.explain("GB101")` does the same in Python,
+where an error has its code as `error.code`. In a run, the code of a cell that failed stands beside its status, and in
+its file as [`code`](results.md#a-cells-file). A code keeps its meaning in later versions and is never given to another
+kind of error.
 
 This page is generated: `python scripts/write_errors.py`.
 
