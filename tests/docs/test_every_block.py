@@ -27,6 +27,7 @@ TYPED = (
 )
 HERE = "tests/docs"
 ELSEWHERE = {  # page -> what its blocks begin with, and the test that runs them
+    "README": ((r"import genbench", f"{HERE}/test_python_page.py"),),
     "ci": ((r"", f"{HERE}/test_ci_page.py"),),
     "cluster": (
         (r".*--executor ray|genbench run --resume", "plugins/genbench-ray/tests/test_ray_ways.py"),
