@@ -78,12 +78,13 @@ oldest:
     uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
     pytest
 
-# Check style, formatting, the direction of imports, and the security of workflows
+# Check style, formatting, the direction of imports, the security of workflows, and spelling
 lint:
     ruff check .
     ruff format --check .
     lint-imports
     zizmor --offline --quiet .github action.yml
+    git ls-files -z | xargs -0 codespell
 
 # Check types
 types:
@@ -94,6 +95,7 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_errors.py
     python scripts/write_gpu_page.py
     python scripts/write_hooks.py
     pytest tests/docs

@@ -47,6 +47,7 @@ class ArmFailed(GenbenchError):
     """A worker exited, or could not answer; the message names its arm and the reason."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB805"
 
     def __init__(self, arm: str, reason: str) -> None:
         super().__init__(f"{arm}: {reason}")
@@ -228,7 +229,7 @@ class Session:
         assert isinstance(of_head, Prepared)
         unknown_to_both = [reason for name, reason in of_head.unknown.items() if name in of_base.unknown]
         if unknown_to_both:
-            raise UsageError(unknown_to_both[0])
+            raise UsageError(unknown_to_both[0], code="GB805")
         before, after = {cell.name: cell for cell in of_base.cells}, {cell.name: cell for cell in of_head.cells}
         both = [name for name in after if name in before]
         reasons = {name: before[name].reason or after[name].reason for name in both}

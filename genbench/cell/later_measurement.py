@@ -52,6 +52,7 @@ def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
         raise DataError(
             f"The images of '{identity.dataset.name}' have changed since this cell was trained.",
             "Restore them, or start a new run.",
+            code="GB309",
         )
     channel.activity("loading weights")
     dataset = catalogue.require("datasets", identity.dataset.name).spec

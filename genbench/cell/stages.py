@@ -115,6 +115,7 @@ def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: Wor
         raise UsageError(
             f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
             "NVIDIA GPUs with compute capability 8.0 or later have it; use --precision fp32 or bf16.",
+            code="GB405",
         )
     catalogue = load_catalogue(job.plugins)
     known.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]

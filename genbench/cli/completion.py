@@ -115,6 +115,7 @@ def install(cli: click.Command, shell: str | None) -> str:
         raise UsageError(
             f"There is no completion for the shell '{name}'.",
             "Name one of bash, zsh and fish: genbench --install-completion bash",
+            code="GB102",
         )
     script = _completion_class(name)(cli, {}, "genbench", VARIABLE).source()
     start = Path.home() / _HOW_TO_LOAD[name][0]

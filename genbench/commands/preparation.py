@@ -103,13 +103,16 @@ def require_elsewhere_possible(request: Request, runner: JobRunner) -> None:
         raise UsageError(
             f"{where} needs a --device: the devices of this machine say nothing about the nodes.",
             "Add --device cuda or --device cpu.",
+            code="GB901",
         )
     if runner.in_process:
         raise UsageError(
-            f"--in-process and --pdb run the cells in this process, {where} elsewhere.", "Remove one of them."
+            f"--in-process and --pdb run the cells in this process, {where} elsewhere.",
+            "Remove one of them.",
+            code="GB901",
         )
     if request.rdzv_endpoint is not None or (request.recipe.get("nnodes") or 1) != 1:
-        raise UsageError(f"{where} executes a cell on one node.", "Remove --nnodes and --rdzv-endpoint.")
+        raise UsageError(f"{where} executes a cell on one node.", "Remove --nnodes and --rdzv-endpoint.", code="GB901")
 
 
 def time_limit(plan: Plan, request: Request) -> float | None:

@@ -156,10 +156,14 @@ class Results:
             return found[0]
         if found:
             raise UsageError(
-                f"'{part}' matches {len(found)} cells.", f"They are: {', '.join(cell.name for cell in found)}."
+                f"'{part}' matches {len(found)} cells.",
+                f"They are: {', '.join(cell.name for cell in found)}.",
+                code="GB107",
             )
         names = list(dict.fromkeys(cell.model for cell in self._cells))
-        raise UsageError(f"No cell matches '{part}'.{near_miss(part, names)}", f"Models: {', '.join(names)}.")
+        raise UsageError(
+            f"No cell matches '{part}'.{near_miss(part, names)}", f"Models: {', '.join(names)}.", code="GB708"
+        )
 
     def where(self, settings: Mapping[str, Any] | None = None, /, **more: Any) -> Results:
         """Return the cells with these settings; a list of values means any of them.
@@ -186,7 +190,9 @@ class Results:
         if quantity not in (*metrics, *SPEED_COLUMNS):
             known = [*sorted(metrics), *SPEED_COLUMNS]
             raise UsageError(
-                f"No cell has measured '{quantity}'.{near_miss(quantity, known)}", f"Choose from: {', '.join(known)}."
+                f"No cell has measured '{quantity}'.{near_miss(quantity, known)}",
+                f"Choose from: {', '.join(known)}.",
+                code="GB602",
             )
         cell_of = {cell.outcome: cell for cell in self._cells}
         groups = comparable_groups(cell_of, quantity)
@@ -236,7 +242,9 @@ class Results:
             write_report(file, self._runs, {(cell.run, cell.id) for cell in self._cells})
         except OSError as error:
             raise UsageError(
-                f"{file} cannot be written: {error.strerror or error}.", "Name a file in a folder that exists."
+                f"{file} cannot be written: {error.strerror or error}.",
+                "Name a file in a folder that exists.",
+                code="GB702",
             ) from error
         return file
 
@@ -248,7 +256,7 @@ class Results:
         directory, _ = self._only_run("share no report.html", "Name a file for it: --out comparison.html.")
         if directory.archive is not None:
             cure = "Name a file to write: --out report.html."
-            raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure)
+            raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure, code="GB702")
         summary = write_summary(directory)
         return WrittenFiles(tuple(summary.written), tuple(summary.warnings))
 
@@ -410,7 +418,7 @@ class Results:
 
     def _only_run(self, why_not: str, cure: str) -> LoadedRun:
         if len(self._runs) != 1:
-            raise UsageError(f"{len(self._runs)} runs {why_not}.", cure)
+            raise UsageError(f"{len(self._runs)} runs {why_not}.", cure, code="GB705")
         return self._runs[0]
 
     def _shown_runs(self) -> list[str]:

@@ -174,6 +174,7 @@ class LoaderImages:
                 f"{batch / 2**20:,.2f} MiB, but {_SHARED_MEMORY} has {free / 2**20:,.1f} MiB.",
                 "Use fewer loader_workers or a smaller batch, set loader_workers = 0, or give the container more "
                 "shared memory (docker run --shm-size).",
+                code="GB310",
             )
 
     def _require_workers(self, timeout: float = 0.0) -> None:
@@ -247,6 +248,7 @@ def _no_batch_arrived() -> DataError:
         f"The processes that read training images sent nothing for {_SILENT_SECONDS} s: a disk or network file system "
         "does not answer, or the shared memory (/dev/shm) is full.",
         "Run again with --resume when the disk answers. Where shared memory is small, set loader_workers = 0.",
+        code="GB310",
     )
 
 
@@ -257,8 +259,10 @@ def _worker_died(code: int) -> DataError:
             "A process that reads training images was killed by SIGBUS: the cache file was truncated, or the shared "
             "memory (/dev/shm) is full.",
             "Run again, which prepares the images again. Where shared memory is small, set loader_workers = 0.",
+            code="GB310",
         )
     return DataError(
         f"A process that reads training images {describe_exit(code)}.",
         "Run again with --resume; where memory was short, use fewer loader_workers.",
+        code="GB310",
     )

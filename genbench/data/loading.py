@@ -142,7 +142,7 @@ def _stating(place: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure) from error
+        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure, code=error.code) from error
 
 
 def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:

@@ -93,7 +93,9 @@ def chosen(only: Sequence[str], quick: bool) -> list[Check]:
     known = [check.name for check in CHECKS]
     for name in only:
         if name not in known:
-            raise UsageError(f"There is no check '{name}'.{near_miss(name, known)}", f"Checks: {', '.join(known)}.")
+            raise UsageError(
+                f"There is no check '{name}'.{near_miss(name, known)}", f"Checks: {', '.join(known)}.", code="GB101"
+            )
     if only:
         return [check for check in CHECKS if check.name in only]
     return [check for check in CHECKS if check.quick or not quick]

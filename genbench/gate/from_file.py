@@ -47,10 +47,10 @@ def measurements_of_benchmarks(document: object, name: str) -> Measurements:
     Raises `UsageError` for any other document, and for a benchmark that occurs twice or has no time.
     """
     if other := _other_format(document):
-        raise UsageError(f"{name} is {other}, which genbench does not read.", ACCEPTED)
+        raise UsageError(f"{name} is {other}, which genbench does not read.", ACCEPTED, code="GB802")
     benchmarks = document.get("benchmarks") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(benchmarks, list):
-        raise UsageError(f"{name} is neither a genbench run nor pytest-benchmark's JSON.", ACCEPTED)
+        raise UsageError(f"{name} is neither a genbench run nor pytest-benchmark's JSON.", ACCEPTED, code="GB802")
     machine = _machine(document.get("machine_info"))
     entries: dict[str, CellMeasurements] = {}
     for number, benchmark in enumerate(benchmarks, 1):
@@ -61,6 +61,7 @@ def measurements_of_benchmarks(document: object, name: str) -> Measurements:
             raise UsageError(
                 f"{name}: the benchmark {fullname} occurs twice, so that its time is not defined.",
                 "Give each benchmark a name of its own, or write one file for each process.",
+                code="GB802",
             )
         entries[fullname] = _benchmark_measurements(benchmark, machine, f"{name}: the benchmark {fullname}")
     return Measurements(name, entries)
@@ -106,7 +107,9 @@ def _other_format(document: object) -> str:
 
 
 def _damaged(what: str) -> UsageError:
-    return UsageError(f"{what}.", "Write the file again: `pytest --benchmark-json FILE`, without --benchmark-disable.")
+    return UsageError(
+        f"{what}.", "Write the file again: `pytest --benchmark-json FILE`, without --benchmark-disable.", code="GB802"
+    )
 
 
 def _benchmark_measurements(benchmark: Mapping[str, Any], machine: Mapping[str, str], where: str) -> CellMeasurements:

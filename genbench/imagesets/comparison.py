@@ -40,16 +40,19 @@ def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) 
         needs = [what for flag, what in _NEEDS_MORE.items() if getattr(spec, flag)]
         if needs:
             raise UsageError(
-                f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.", _choices(catalogue)
+                f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.",
+                _choices(catalogue),
+                code="GB602",
             )
         found[spec.name] = spec
     if not found:
-        raise UsageError("--metrics is empty.", _choices(catalogue))
+        raise UsageError("--metrics is empty.", _choices(catalogue), code="GB102")
     if extractor is not None and extractor not in extractors_of([*found.values()]):
         free = [name for name, entry in catalogue.metrics.items() if entry.spec.per_extractor]
         raise UsageError(
             f"No metric uses --extractor {extractor}.",
             f"Use a metric without an extractor in its name: {', '.join(free)}.",
+            code="GB602",
         )
     return [*found.values()]
 
@@ -83,6 +86,7 @@ def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catal
     raise UsageError(
         f"'{spec.name}' needs classes, but '{extractor.name}' is not a classifier.",
         "Choose another --extractor.",
+        code="GB602",
     )
 
 
@@ -132,7 +136,9 @@ def save_statistics(evaluation: ImageSetEvaluation, extractor: str, path: Path, 
     try:
         write_statistics(path, evaluation.statistics(extractor, REAL), spec)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.") from error
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.", code="GB702"
+        ) from error
 
 
 def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, statistics_suffice: bool) -> None:
@@ -146,7 +152,7 @@ def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, stati
 
 def no_extractor(extractor: str, error: ExtractorUnavailable) -> NoDataError:
     """Return the error to raise where an extractor is not available."""
-    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor))
+    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor), code="GB603")
 
 
 def _remedy(extractor: str) -> str:

@@ -58,6 +58,7 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
             f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
             "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "
             "load the files above.",
+            code="GB204",
         )
     for path, recorded in zip(record.plugin_files, record.plugin_hashes, strict=False):
         if _hash(path) != recorded:
@@ -65,6 +66,7 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
                 f"The plugin file {path} has changed since the run was planned.",
                 "Restore the file, or start a new run. To sample, or to go on where only metrics have changed, name "
                 "the changed file with --plugin.",
+                code="GB204",
             )
     return list(record.plugin_files)
 
@@ -103,6 +105,7 @@ def _hash(path: str) -> str:
         raise UsageError(
             f"The plugin file {path} cannot be read: {error.strerror}.",
             "Restore the file, or name its new place with --plugin.",
+            code="GB203",
         ) from None
 
 

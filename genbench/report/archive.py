@@ -40,7 +40,7 @@ def pack(run: RunDirectory, out: Path | None = None, weights: bool = False, pict
     """
     target = out or run.path.resolve().with_name(f"{run.name}{SUFFIX}")
     if target.exists():
-        raise UsageError(f"{target} exists already.", "Choose another --out, or remove it.")
+        raise UsageError(f"{target} exists already.", "Choose another --out, or remove it.", code="GB706")
     contents = run.read()
     files: dict[str, bytes | Path] = {"run.json": run.record_path}
     if run.race_path.is_file():
@@ -60,7 +60,7 @@ def pack(run: RunDirectory, out: Path | None = None, weights: bool = False, pict
             temporary.unlink(missing_ok=True)
     except OSError as error:
         problem = f"{error.filename or target}: {error.strerror or error}"
-        raise UsageError(f"Cannot write {target}: {problem}.", "Choose another --out.") from error
+        raise UsageError(f"Cannot write {target}: {problem}.", "Choose another --out.", code="GB702") from error
     return Packed(target, manifest, warnings)
 
 

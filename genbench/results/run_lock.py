@@ -32,6 +32,7 @@ def hold(path: Path) -> Iterator[None]:
             raise UsageError(
                 f"Another genbench process is working on {path.parent}.",
                 "Wait until it has finished, or stop it first.",
+                code="GB707",
             ) from None
         except OSError:
             pass

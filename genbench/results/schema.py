@@ -477,6 +477,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     identity: CellIdentity
     status: Status
     reason: Annotated[str, Meta(description="why the status is not 'ok', and what to do")] = ""
+    code: Annotated[str, Meta(description="of a failed cell: the kind of cause, for `genbench explain`")] = ""
     synthetic_data: Annotated[bool, Meta(description="the images are not real: speed only, no quality")] = False
     comparability: Comparability | None = None
     engine: EngineRecord | None = None

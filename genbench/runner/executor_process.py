@@ -40,6 +40,7 @@ class ExecutorFailed(GenbenchError):
     """A method of an executor raised an exception or did not answer."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB902"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,7 @@ class ExecutorProcess:
                 raise UsageError(
                     f"The executor '{name}' cannot be used: {reply.unavailable}",
                     "Then go on with the same command, or choose another --executor.",
+                    code="GB901",
                 )
             self.limits = reply.limits or Limits()
         except BaseException:
@@ -227,7 +229,7 @@ def _describe(error: BaseException) -> str:
 def _create(call: Call) -> Any:
     loaded = load_plugin(Plugin(**call.plugin))
     if loaded.plugin.quarantined:
-        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}")
+        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}", code="GB202")
     spec = next(spec for spec in loaded.specs["executors"] if spec.name == call.executor)
     assert isinstance(spec, ExecutorSpec)
     create = PluginFunction(f"executor '{spec.name}'", "create(setup, options)", resolve(spec.create))

@@ -59,13 +59,19 @@ class Sharing:
         kind = device.partition(":")[0]
         other = next((name for name in self.devices if name.partition(":")[0] != kind), None)
         if other is not None:
-            raise UsageError(f"The device '{other}' is not of the run's type '{kind}'.", f"Use --devices {other}.")
+            raise UsageError(
+                f"The device '{other}' is not of the run's type '{kind}'.", f"Use --devices {other}.", code="GB104"
+            )
         if self.places == 1:
             return
         if in_process:
-            raise UsageError("--in-process runs one cell at a time.", "Remove --in-process and --pdb, or --parallel.")
+            raise UsageError(
+                "--in-process runs one cell at a time.", "Remove --in-process and --pdb, or --parallel.", code="GB104"
+            )
         if any(resolve_recipe(cell.identity.recipe).processes > 1 for cell in cells if not cell.reason):
-            raise UsageError("Cells that several processes train run one at a time.", "Remove --nproc or --parallel.")
+            raise UsageError(
+                "Cells that several processes train run one at a time.", "Remove --nproc or --parallel.", code="GB104"
+            )
         _shares(self.places, threads)
 
 
@@ -141,6 +147,7 @@ class LocalExecutor:
                 raise UsageError(
                     f"Cells cannot take turns: {path} cannot be locked ({error.strerror or error}).",
                     "Use --timing shared, or an --out on another file system.",
+                    code="GB702",
                 ) from error
         return path
 
@@ -269,6 +276,7 @@ def _shares(places: int, threads: int | None) -> list[list[int]]:
         raise UsageError(
             f"{places} cells at a time need {needed} processors{each}; {present} are usable.",
             "Use a smaller --parallel, or fewer --threads.",
+            code="GB402",
         )
     size = len(usable) // places
     return [usable[number * size : (number + 1) * size] for number in range(places)]

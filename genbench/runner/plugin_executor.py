@@ -336,7 +336,9 @@ def _plugin_file(plugin: dict[str, str]) -> PluginFile:
     path = Path(plugin["target"])
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest()[: len(plugin["version"])] != plugin["version"]:
-        raise UsageError(f"The plugin file {path} has changed since the run was planned.", "Restore the file.")
+        raise UsageError(
+            f"The plugin file {path} has changed since the run was planned.", "Restore the file.", code="GB207"
+        )
     return PluginFile(path.name, content.decode())
 
 

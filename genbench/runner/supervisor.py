@@ -24,6 +24,7 @@ from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
 from genbench.planning.default_extractors import extractor_choices
+from genbench.planning.identity import step_key
 from genbench.planning.planner import names_in_use, plugins_behind
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind, Plugin
@@ -36,11 +37,13 @@ from genbench.process.messages import (
 )
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
+from genbench.results.failure_codes import WORKER_LOST
 from genbench.results.saved_step import saved_step
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.remaining_time import RemainingTime, Share
 from genbench.runner.jobs.schedule import Attempt, Schedule
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
 from genbench.system.signals import STOP_SIGNALS
@@ -71,6 +74,9 @@ class Display(Protocol):
     def cell_finished(self, result: CellResult) -> None:
         """A cell has a result."""
 
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """How many of all cells have ended, and how long the rest takes; called for several cells only."""
+
     def message(self, text: str) -> None:
         """Anything else worth a line."""
 
@@ -90,6 +96,7 @@ class Interrupted(GenbenchError):
     """The user pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
 
     exit_code = ExitCode.INTERRUPTED
+    code = "GB511"
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__("Interrupted.", f"Go on with: {command_to_resume(run)}")
@@ -100,6 +107,7 @@ class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB702"
 
 
 def stop_on_signals(executor: Stoppable) -> AbstractContextManager[None]:
@@ -163,6 +171,8 @@ class Supervisor:
         self._lost: dict[str, list[str]] = {}  # by task: why its earlier jobs were lost
         self._pending: dict[str, float] = {}  # why jobs wait -> since when, or infinity once it was said
         self._positions: dict[str, int] = {}  # of the cells, from 1
+        self._remaining = RemainingTime({}, clock)
+        self._estimated = -math.inf  # when the time that is left was last shown
 
     def execute(self) -> None:
         """Execute what has no final result yet. Results are kept on disk only: memory use stays flat over many cells.
@@ -181,6 +191,7 @@ class Supervisor:
                 self._write_result(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
         self._positions = {cell.id: index for index, cell in enumerate(possible, start=1)}
+        self._remaining = RemainingTime({cell.id: _share(cell) for cell in possible}, self._clock)
         self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
         self._tasks = {f"reference-{planned.id}": planned for planned in self._missing_references()}
         self._tasks |= {cell.id: cell for cell in possible}
@@ -215,6 +226,7 @@ class Supervisor:
                 raise UsageError(
                     f"{self.names[cell.id]} cannot be executed: {problem}",
                     f"Then go on with: {command_to_resume(self.run_directory)}",
+                    code="GB901",
                 )
 
     def _submit(self) -> None:
@@ -265,6 +277,7 @@ class Supervisor:
                 self.display.message(choice)
             self.display.message(f"measuring real held-out images and noise of {task.dataset.name}")
             return
+        self._remaining.start(task.id)
         index, total, steps = self._positions[task.id], len(self._positions), expected_steps(task)
         self.display.cell_started(task.id, index, total, self.names[task.id], steps)
         self.trackers.send_event("cell_started", task.id, index=index, total=total, steps=steps)
@@ -343,6 +356,16 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self.run_directory.resume_path(result.id).unlink(missing_ok=True)
         self.display.cell_finished(result)
+        self._remaining.end(result.id, measured=result.status in ("ok", "collapsed"))
+        self._show_remaining(pause=0.0)
+
+    def _show_remaining(self, pause: float = 1.0) -> None:
+        """Show how long the whole plan still takes, unless that was shown less than `pause` seconds ago."""
+        remaining, now = self._remaining, self._clock()
+        if remaining.finished < remaining.total > 1 and now - self._estimated >= pause:
+            self._estimated = now
+            left = remaining.left(self.executor.capacity).text()
+            self.display.plan_progress(remaining.finished, remaining.total, left)
 
     def _missing_references(self) -> list[PlannedReference]:
         measured = self.run_directory.read_references().results
@@ -411,6 +434,8 @@ class Supervisor:
         terms = {name: value for name, value in message.terms.items() if value is not None}
         shown = {name: terms[name] for name in message.shown if name in terms}
         self.display.cell_progress(cell.id, message.step, message.images_per_second, shown, message.seconds_left)
+        self._remaining.train(cell.id, message.seconds_left)
+        self._show_remaining()
         self.trackers.send_event(
             "window_finished",
             cell.id,
@@ -441,6 +466,7 @@ def ask_devices(executor: JobRunner, wanted: str = "all", count: int = 1) -> dic
         raise UsageError(
             f"torch does not start: {worker_exit.describe()}.",
             'Try: python -c "import torch; torch.zeros(1)" to see why.',
+            code="GB401",
         )
     return worker_exit.finished.facts
 
@@ -469,13 +495,23 @@ def _new_token() -> str:
 def failed(cell: PlannedCell, reason: str, status: Status = "failed") -> CellResult:
     """Return the result of a cell that has none of its own."""
     return CellResult(
-        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+        id=cell.id,
+        identity=cell.identity,
+        status=status,
+        reason=reason,
+        code=WORKER_LOST if status == "failed" else "",
+        synthetic_data=cell.synthetic_data,
     )
 
 
 def skipped(cell: PlannedCell) -> CellResult:
     """Return the result of a cell that cannot be executed."""
     return failed(cell, cell.reason, "skipped")
+
+
+def _share(cell: PlannedCell) -> Share:
+    """Return what decides the time of a cell; the hash of its kind, because a plan may have thousands."""
+    return Share(hash(step_key(cell.identity)), resolve_recipe(cell.identity.recipe).images)
 
 
 def expected_steps(cell: PlannedCell) -> int:

@@ -201,6 +201,7 @@ class Trackers:
                 raise UsageError(
                     f"The reporter '{tracker.name}' cannot be used: {tracker.unavailable}",
                     f"Then go on, or go on without it: genbench run --resume {run.path} --reporters {others}",
+                    code="GB903",
                 )
 
     def send_event(self, event: str, cell: str = "", **fields: object) -> None:

@@ -108,7 +108,7 @@ def _received(lines: Lines) -> Iterator[bytes]:
 def _create(setup: TrackerSetup, facts: RunFacts) -> object:
     loaded = load_plugin(Plugin(**setup.plugin))
     if loaded.plugin.quarantined:
-        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
+        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}", code="GB202")
     spec = next(spec for spec in loaded.specs["reporters"] if spec.name == setup.reporter)
     assert isinstance(spec, ReporterSpec)
     create = PluginFunction(f"reporter '{spec.name}'", "create(run, options)", resolve(spec.create))

@@ -139,7 +139,8 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, moment: str
     going.interrupt()
     done = going.end(60)
     assert done.code == 130
-    assert done.err.rstrip().endswith(f"Interrupted.\nGo on with: genbench run --resume '{going.run}'")
+    message = f"Interrupted.\nGo on with: genbench run --resume '{going.run}'\nMore: genbench explain GB511\n"
+    assert done.err.endswith(message)
     assert "Traceback" not in done.err
     assert done.cells == {}
     wait_until_gone(processes)

@@ -44,7 +44,9 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
     two readable images.
     """
     if options.channels not in (1, 3):
-        raise DataError(f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
+        raise DataError(
+            f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.", code="GB103"
+        )
     root = checked_root(options.path)
     found, problems = require_images(root)
     pixels, reasons = read_images([root / path for path in found], options.size, options.channels, cache)
@@ -56,6 +58,7 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
             f"{root} has {len(readable)} readable image{'s' * (len(readable) != 1)}; "
             f"training and held-out data need at least two. {' '.join(notes)}".rstrip(),
             "Choose a folder with more images, or repair these.",
+            code="GB304",
         )
     class_names, labels = class_labels(readable)
     if named_after_splits(class_names):
@@ -107,20 +110,28 @@ def checked_root(path: str, name: str = "folder") -> Path:
     `name` is that of the dataset.
     """
     if not path.strip():
-        raise DataError(f"The dataset '{name}' needs a path.", f"Write {name}:PATH, for example {name}:~/photos.")
+        raise DataError(
+            f"The dataset '{name}' needs a path.", f"Write {name}:PATH, for example {name}:~/photos.", code="GB305"
+        )
     try:
         root = Path(path).expanduser()
         mode = root.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.") from error
+        raise DataError(
+            f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.", code="GB305"
+        ) from error
     except PermissionError as error:
-        raise DataError(f"You have no permission to read {path}.", "Grant yourself read permission.") from error
+        raise DataError(
+            f"You have no permission to read {path}.", "Grant yourself read permission.", code="GB305"
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user after ~
         raise DataError(
-            f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH."
+            f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH.", code="GB305"
         ) from error
     if not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a file, not a folder.", f"Write the folder: {name}:{Path(path).parent}.")
+        raise DataError(
+            f"{path} is a file, not a folder.", f"Write the folder: {name}:{Path(path).parent}.", code="GB305"
+        )
     return root
 
 
@@ -133,6 +144,7 @@ def require_images(root: Path) -> tuple[list[PurePath], list[str]]:
         raise DataError(
             f"There are no images in {printable(str(root))}{reason}.",
             f"Choose a folder that contains {_FORMATS} files.",
+            code="GB304",
         )
     return found, problems
 
@@ -200,7 +212,9 @@ def _scan(
         except OSError as error:
             if not relative:
                 raise DataError(
-                    f"The folder {root} cannot be read: {error.strerror}.", "Grant yourself read permission."
+                    f"The folder {root} cannot be read: {error.strerror}.",
+                    "Grant yourself read permission.",
+                    code="GB305",
                 ) from error
             problems.append(f"{printable(relative)} ({error.strerror})")
     return files, problems

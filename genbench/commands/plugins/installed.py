@@ -78,7 +78,7 @@ def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[Plugi
         plugins: plugin files, or imported modules with a file of their own.
     """
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.", code="GB101")
     found = plugin_catalogue.discover(plugin_paths(plugins))
     quarantined = tuple(plugin.name for plugin in found.plugins if plugin.quarantined)
     chosen = {one: found.entries(one) for one in KINDS if kind in (None, one)}

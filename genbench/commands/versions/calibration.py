@@ -85,7 +85,9 @@ def calibrate(
     given = {"models": models, "losses": losses, "datasets": datasets, "device": device, "threads": threads}
     question = make_question({**given, "plugins": plugins or None, **recipe}, set, None)
     if question.device != "cpu":
-        raise UsageError("The slowdown keeps the processor busy, which does not slow a GPU.", "Use --device cpu.")
+        raise UsageError(
+            "The slowdown keeps the processor busy, which does not slow a GPU.", "Use --device cpu.", code="GB805"
+        )
     report = line_receiver(progress)
 
     def report_block(number: int, block: Block) -> None:
@@ -120,9 +122,13 @@ def calibrate(
 def _require_measurable(slowdown: str | float, injected: float, blocks: int) -> None:
     if blocks < 2 or injected == 0:
         raise UsageError(
-            "A calibration needs at least two blocks and a slowdown above 0.", "Raise --blocks or --slowdown."
+            "A calibration needs at least two blocks and a slowdown above 0.",
+            "Raise --blocks or --slowdown.",
+            code="GB805",
         )
     if injected >= _LARGEST_SLOWDOWN:
         raise UsageError(
-            f"--slowdown {slowdown} is too large for a calibration.", f"Choose less than {_LARGEST_SLOWDOWN:.0%}."
+            f"--slowdown {slowdown} is too large for a calibration.",
+            f"Choose less than {_LARGEST_SLOWDOWN:.0%}.",
+            code="GB805",
         )

@@ -45,7 +45,9 @@ def render(
             and what is still too wide continues below; None: any number.
     """
     if format not in FORMATS:
-        raise UsageError(f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.")
+        raise UsageError(
+            f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.", code="GB101"
+        )
     arranged, shown = arrange(table, sort, columns, raw=format in ("csv", "json"))
     if format == "plain":
         return _plain(arranged, shown, width, all_columns=bool(columns))
@@ -88,9 +90,13 @@ def find_column(table: Table, name: str) -> Column:
     if exact or len(alike) == 1:
         return (exact or alike)[0]
     if alike:
-        raise UsageError(f"'{name}' may mean {' or '.join(column.key for column in alike)}.", "Write it as it is.")
+        raise UsageError(
+            f"'{name}' may mean {' or '.join(column.key for column in alike)}.", "Write it as it is.", code="GB107"
+        )
     keys = [column.key for column in table.columns]
-    raise UsageError(f"No column is called '{name}'.{near_miss(name, keys)}", f"Columns: {', '.join(keys)}.")
+    raise UsageError(
+        f"No column is called '{name}'.{near_miss(name, keys)}", f"Columns: {', '.join(keys)}.", code="GB101"
+    )
 
 
 def _numbered(table: Table, columns: Sequence[Column]) -> Table:

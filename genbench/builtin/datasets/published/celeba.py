@@ -96,5 +96,6 @@ def _images(split: Any, image_folder: Path, options: CelebAOptions, cache: Path)
         raise DataError(
             f"CelebA's list of attributes has no {options.attribute}.",
             f"It has: {', '.join(name for name in split.attr_names if name)}.",
+            code="GB103",
         )
     return Images(pixels, split.attr[:, split.attr_names.index(options.attribute)].to(torch.int64))

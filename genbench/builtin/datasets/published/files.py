@@ -48,7 +48,9 @@ class Source:
         if not self.missing:
             return
         if self.chosen:
-            raise DataError(f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice)
+            raise DataError(
+                f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice, code="GB301"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as held:
@@ -67,7 +69,8 @@ class Source:
             raise self._failed(f"after the download {_listed(self.missing)}")
 
     def _failed(self, why: str) -> DataError:
-        return DataError(f"{self.title} is not in {self.root}, and {why.removesuffix('.')}.", self.advice)
+        reason = why.removesuffix(".")
+        return DataError(f"{self.title} is not in {self.root}, and {reason}.", self.advice, code="GB301")
 
     def _again(self, file: Path) -> str:
         return self.advice if self.chosen else f"Delete {file}: it will be downloaded again. {self.advice}"
@@ -90,6 +93,7 @@ def source(title: str, root: str, cache: Path, files: Mapping[str, str], fetch: 
             raise DataError(
                 f"{title}: the root {root!r} is not a folder.",
                 "Set it to the folder that was given to torchvision as root.",
+                code="GB305",
             )
     return Source(title, place, bool(root), files, f"Put {fetch} into {place / into}.")
 

@@ -17,4 +17,5 @@ def torchvision_datasets() -> Any:
         raise DataError(
             f"This dataset is read by torchvision, which cannot be imported ({error}).",
             "Install the torchvision that belongs to your torch, from where that came: pip install torchvision",
+            code="GB301",
         ) from error
