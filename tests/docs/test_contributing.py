@@ -28,8 +28,9 @@ def copy_repository(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    if (ROOT / ".mypy_cache").is_dir():  # what mypy knows about torch holds for the copy too
-        shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
+    for cache in (Path("3.11"), Path("benchmarks")):  # what mypy knows about torch holds for the copy too
+        if (ROOT / ".mypy_cache" / cache).is_dir():
+            shutil.copytree(ROOT / ".mypy_cache" / cache, folder / ".mypy_cache" / cache)
     return folder
 
 
