@@ -3,7 +3,7 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# What installs packages; `.ci/run` sets uv, which takes a quarter of pip's time
+# What installs packages; `.ci/run` tries uv first, which takes a quarter of pip's time
 installer := "pip install"
 
 # List the commands
@@ -24,18 +24,18 @@ test-all *arguments:
 
 # Install the packages in plugins/ and the libraries that they use, then run their tests, except those on clusters
 test-plugins:
-    pip install -c constraints.txt --no-deps pythae pydantic pydantic_core annotated-types typing-inspection torchgan
-    pip install -c constraints.txt diffusers
-    pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
-    pip install "setuptools>=77"
-    pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
+    {{installer}} -c constraints.txt --no-deps pythae pydantic pydantic_core annotated-types typing-inspection torchgan
+    {{installer}} -c constraints.txt diffusers
+    {{installer}} -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
+    {{installer}} "setuptools>=77"
+    {{installer}} --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
     OMP_NUM_THREADS=1 pytest -m "" tests/plugins/test_known_packages.py $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
 
 # Run the tests of the executors for clusters on a Ray cluster and, where it is installed, a SLURM cluster on this machine
 test-clusters:
-    pip install -c constraints.txt ray submitit
-    pip install "setuptools>=77"
-    pip install --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
+    {{installer}} -c constraints.txt ray submitit
+    {{installer}} "setuptools>=77"
+    {{installer}} --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
     OMP_NUM_THREADS=1 pytest -m "" -n 0 plugins/genbench-ray plugins/genbench-slurm
 
 # Run the tests of processes, locks, limits and interrupted runs with the means that every system has
@@ -110,6 +110,8 @@ ci: _short (test-all "--durations=15") (test-portable "-m 'not slow'") test-plug
 
 # Two parallel halves of one processor each: the campaign takes two minutes, the checks together about as long
 [parallel]
-_short: _checks (campaign "120")
+_short: _checks _trials
 
-_checks: lint types site benchmarks board
+_checks: lint types site board
+
+_trials: (campaign "120") benchmarks

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from collection import pytest_collection_finish, pytest_collection_modifyitems, pytest_unconfigure  # noqa: F401
 
 # The same examples each time, so that a test never fails for luck; `pytest --hypothesis-profile search` looks for more.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Iterator
@@ -20,9 +21,10 @@ from genbench.plugins.catalogue import discover
 
 @pytest.fixture(autouse=True)
 def restored_settings() -> Iterator[None]:
-    """Undo the worker's setup of torch, so that other tests are not affected."""
+    """Undo the worker's setup of torch and of the garbage collector, so that other tests are not affected."""
     threads = torch.get_num_threads()
     yield
+    gc.freeze()
     torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
 

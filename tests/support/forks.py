@@ -12,6 +12,8 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib.machinery
+import importlib.util
 import itertools
 import json
 import os
@@ -265,6 +267,7 @@ def _execute(request: dict[str, Any]) -> None:
     os.chdir(request["directory"])
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:0] = [path for path in paths if path not in sys.path]
+    _customise()
     sys.argv = [request["program"], *request["arguments"]]
     spawn.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": _fork})  # type: ignore[attr-defined]
     if request["program"] == "pytest":
@@ -273,6 +276,16 @@ def _execute(request: dict[str, Any]) -> None:
     from genbench.cli import main
 
     main()
+
+
+def _customise() -> None:
+    """Execute the `sitecustomize` that Python would find first, unless it was there when the server started."""
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize")
+    known = sys.modules.get("sitecustomize")
+    if spec is None or spec.loader is None or spec.origin == getattr(known, "__file__", None):
+        return
+    sys.modules["sitecustomize"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["sitecustomize"])
 
 
 def _enter_namespaces(pid: int) -> None:
