@@ -190,7 +190,9 @@ def _class(node: ast.ClassDef, comments: Comments) -> str:
     shown = [base for base in bases if base not in ("Protocol", "NamedTuple", "Exception", "IntEnum")]
     more = f" Subclass of {' and '.join(f'`{base}`' for base in shown)}." if shown else ""
     parts = [f"### `{node.name}`\n", _doc(node) + ("\n\n" + more.strip() if more else "") + "\n"]
-    fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+    fields = [
+        part for part in node.body if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_")
+    ]
     if fields:
         rows = [_row(field, comments) for field in fields]
         parts.append("| field | type | default | |\n|---|---|---|---|\n" + "".join(rows))

@@ -188,12 +188,13 @@ def _dry_run(request: Request, executor: JobRunner, notify: Callable[[str], obje
 
 def _report(finished: Finished, quiet: bool, as_json: bool) -> int:
     """Print the table of a run and return the exit code."""
-    from genbench.report.table.render import render
+    from genbench.report.table.render import READABLE_ROWS, render
 
     code = ExitCode.OK if finished.succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if finished.interruption is not None else code
     record_exit_code(code)
-    text = render(finished.summary.table, "json" if as_json else "plain", width=line_width())
+    name, rows = ("json", None) if as_json else ("plain", READABLE_ROWS)
+    text = render(finished.summary.table, name, width=line_width(), most_rows=rows)
     echo(text, nl=False, as_json=as_json)
     if not (quiet or as_json):
         echo(f"\nImages and report: {finished.run.path / 'report.html'}", err=True)

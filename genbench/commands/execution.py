@@ -241,9 +241,9 @@ def execute(
         names = shown_names(record.cells)
 
         def execute_cells(part: RunRecord) -> None:
-            supervisor = Supervisor(run, part, catalogue, executor, display, device, trackers)
-            supervisor.names = names | {id: name for id, name in supervisor.names.items() if id not in names}
-            supervisor.execute()
+            added = any(cell.id not in names for cell in part.cells)  # by a race
+            own = shown_names(part.cells) | names if added else names
+            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own).execute()
 
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])

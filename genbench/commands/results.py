@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,13 +34,13 @@ from genbench.report.figures.figure import Figure
 from genbench.report.figures.kinds import Shown, figure_of_runs
 from genbench.report.figures.options import Options
 from genbench.report.html.paged_report import write_report
-from genbench.report.run_details import describe_cell, describe_run
+from genbench.report.run_details import damaged_files, describe_cell, describe_run
 from genbench.report.summary import write_summary
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
 from genbench.report.table.outcome import CellOutcome, outcomes_of
-from genbench.report.table.render import arrange
+from genbench.report.table.render import require_columns
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
 from genbench.results.store import LoadedRun, RunContents, RunDirectory, without_cells
@@ -117,11 +118,11 @@ class Results:
     @property
     def damaged(self) -> dict[str, str]:
         """Files, and entries of plans, that could not be read, with the reason."""
-        found: dict[str, str] = {}
-        for directory, contents in self._runs:
-            described: dict[str, str] = describe_run(directory, contents)["damaged"]
-            found |= {directory.shown(directory.path / name): why for name, why in described.items()}
-        return found
+        return {
+            directory.shown(directory.path / name): why
+            for directory, contents in self._runs
+            for name, why in damaged_files(contents).items()
+        }
 
     @property
     def succeeded(self) -> bool:
@@ -139,10 +140,10 @@ class Results:
         return str(self.table())
 
     def _repr_html_(self) -> str:
-        return self.table().text("html")
+        return self.table()._repr_html_()
 
     def _repr_markdown_(self) -> str:
-        return self.table().text("github")
+        return self.table()._repr_markdown_()
 
     def cell(self, part: str) -> Cell:
         """Return the only cell with this id, model or variant, or else with this text in its id.
@@ -173,6 +174,8 @@ class Results:
         Raises `UsageError` with the nearest name where no cell has such a setting.
         """
         wanted = {**(settings or {}), **more}
+        if not wanted:
+            return self
         return self._subset(
             [cell for cell, fits in zip(self._cells, matches(self._cells, wanted), strict=True) if fits]
         )
@@ -228,7 +231,7 @@ class Results:
         """
         made = self._table(over_seeds, targets, references, letters)
         shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
-        arrange(made, sort, columns)  # raises the error for an unknown column here, not where it is printed
+        require_columns(made, sort, columns)  # here, not where it is printed
         return shown
 
     def report(self, path: str | Path) -> Path:
@@ -466,9 +469,9 @@ class Results:
 
 def _cells(runs: Sequence[LoadedRun]) -> Iterator[Cell]:
     for directory, contents in runs:
-        names = shown_names(contents.record.cells)
+        names = cache(partial(shown_names, contents.record.cells))  # those of thousands take a second
         for outcome in outcomes_of([contents]):
-            yield Cell(outcome, directory, names[outcome.planned.id])
+            yield Cell(outcome, directory, names)
 
 
 def _pooled(row: Row, columns: Sequence[Column], cell_of: Mapping[CellOutcome, Cell]) -> PooledCells:

@@ -326,7 +326,9 @@ class RunDirectory:
         """Add cells to the plan in run.json, and return the run with them; raise `UsageError` if that fails."""
         record = msgspec.structs.replace(self._whole_record, cells=[*self._whole_record.cells, *cells])
         self._write(self.record_path, record)
-        return RunDirectory(self.path, self.archive)
+        run = RunDirectory(self.path, self.archive)
+        run._planned_record, run._parts, run._statuses = record, self._parts, self._statuses  # nothing is read again
+        return run
 
     def write_cell(self, result: CellResult) -> None:
         """Write a cell's result atomically; raise `UsageError` if the write fails.

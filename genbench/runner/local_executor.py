@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -163,6 +163,13 @@ class LocalExecutor:
     def adopted(self) -> Sequence[Attempt]:
         """Return nothing: jobs end with the process that has submitted them."""
         return []
+
+    def next_attempts(self) -> Mapping[str, int]:
+        """Return nothing: no job is lost."""
+        return {}
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        """Do nothing."""
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         """Start jobs in the places that are free; return how many."""

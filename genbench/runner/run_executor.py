@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -93,6 +93,12 @@ class RunExecutor(Protocol):
 
     def adopted(self) -> Sequence[Attempt]:
         """Return the jobs that an earlier process has submitted and that may still run."""
+
+    def next_attempts(self) -> Mapping[str, int]:
+        """Return the numbers of the attempts for which tasks wait, as an earlier process has noted them."""
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        """Note that the task of an attempt waits for the one with this number, if another process goes on with it."""
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         """Submit jobs in order; return how many were taken."""

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -158,13 +158,15 @@ class Supervisor:
         device: str,
         trackers: Trackers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        """Without `names`, by id, cells are shown under those that tell apart the ones in `record`."""
         self._clock = clock
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.catalogue, self.device = catalogue, device
         self.checkpoint_seconds = seconds_from(CHECKPOINT_SECONDS, SAVED_EVERY, zero=True)
-        self.names = shown_names(record.cells)
+        self.names = shown_names(record.cells) if names is None else names
         self._tasks: dict[str, Task] = {}  # by name: first the reference rows, then the cells
         self._schedule = Schedule((), _new_token)
         self._started: set[str] = set()  # tokens of jobs that were seen to run
@@ -195,7 +197,7 @@ class Supervisor:
         self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
         self._tasks = {f"reference-{planned.id}": planned for planned in self._missing_references()}
         self._tasks |= {cell.id: cell for cell in possible}
-        self._schedule = Schedule(self._tasks, _new_token)
+        self._schedule = Schedule(self._tasks, _new_token, self.executor.next_attempts())
         self._require_possible(possible)
         self._execute_tasks()
         if self.executor.stop_requested:
@@ -301,13 +303,16 @@ class Supervisor:
         label = f"reference rows of {task.dataset.name}" if isinstance(task, PlannedReference) else self.names[task.id]
         if state.state == "lost" and not self.executor.stop_requested:
             self._lost.setdefault(attempt.task, []).append(reason)
-            if self._schedule.lose(attempt.token, self._got_on(attempt)):
+            if number := self._schedule.lose(attempt.token, self._got_on(attempt)):
+                self.executor.note_next(attempt, number)
                 self.display.message(f"{label}: {reason}; it is tried again")
                 return
             reason = f"{reason} (attempt {attempt.number} of {attempt.number})"
         else:
             self._schedule.end(attempt.token)
         if self.executor.stop_requested:
+            if not self._got_on(attempt):
+                self.executor.note_next(attempt, attempt.number)  # to be stopped is not to be lost
             return
         if state.state == "cancelled":
             reason = f"its job was cancelled: {reason}; use --resume to run it again"

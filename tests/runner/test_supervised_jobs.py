@@ -40,6 +40,7 @@ class ScriptedExecutor:
         self.order: list[tuple[str, int]] = []
         self.cancelled: list[str] = []
         self.before: list[Attempt] = []
+        self.numbers: dict[str, int] = {}  # of next attempts, as the journal keeps them
         self.impossible = ""
         self.stop_after = 1000  # polls
         self.saves: list[int] = []  # steps in the checkpoint of each job that ends
@@ -52,6 +53,12 @@ class ScriptedExecutor:
     def adopted(self) -> Sequence[Attempt]:
         self.jobs |= {attempt.token: attempt for attempt in self.before}
         return self.before
+
+    def next_attempts(self) -> dict[str, int]:
+        return self.numbers
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        self.numbers[attempt.task] = number
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         for submission in submissions:
@@ -164,6 +171,20 @@ def test_jobs_that_got_on_do_not_count_as_lost_in_vain(execute: Any, tmp_path: P
     executor.run, executor.saves = tmp_path / "run", [10, 0, 0, 20, 20, 20, 20]
     results, _ = execute(executor)
     assert [number for task, number in executor.order if task == "gan-0"] == [1, 1, 1, 2, 3]
+    assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
+
+
+def test_a_resumed_run_goes_on_counting_lost_jobs_and_an_interruption_is_none(execute: Any, tmp_path: Path) -> None:
+    running = JobState(state="running")
+    executor = ScriptedExecutor({"gan-0": [LOST, LOST, running]}, capacity=1)
+    executor.stop_after = 6
+    with pytest.raises(Interrupted):
+        execute(executor, cells=1)
+    assert executor.order == [("gan-0", 1), ("gan-0", 2), ("gan-0", 3)]
+    resumed = ScriptedExecutor({"gan-0": [LOST] * 3}, capacity=1)
+    resumed.numbers = executor.numbers
+    results, _ = execute(resumed, cells=1)
+    assert resumed.order == [("gan-0", 3)]
     assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
 
 
