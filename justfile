@@ -66,9 +66,8 @@ sbom:
 
 # Run the tests with the oldest dependencies that pyproject.toml allows
 oldest:
-    uv pip install --resolution lowest-direct -r pyproject.toml --extra fid
+    uv pip install --resolution lowest-direct -r pyproject.toml --extra test
     uv pip install --no-deps -e .
-    uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
     pytest
 
 # Check style, formatting, the direction of imports, and the security of workflows
