@@ -73,9 +73,8 @@ sbom:
 
 # Run the tests with the oldest dependencies that pyproject.toml allows
 oldest:
-    uv pip install --resolution lowest-direct -r pyproject.toml --extra datasets
+    uv pip install --resolution lowest-direct -r pyproject.toml --extra test
     uv pip install --no-deps -e .
-    uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist pytorch-fid
     pytest
 
 # Check style, formatting, the direction of imports, the security of workflows, and spelling
