@@ -2,20 +2,23 @@
 
     python benchmarks/gate/error_rates_busy.py --pairs 25 --live 10 --out results/reference/gate-error-rates-busy.json
 
-The loads are 0, 2 and 8 processes of `busy_processes.py`, in turns: one block under each, in random order, and again.
-Under each, a pair of fresh processes with one thread times blocks of the same code against itself, and against a step
-that uses 5 % more processor time (a busy loop after each step), in alternating windows as `genbench ab` does. From the
-blocks of a load, 10,000 decisions of each kind are replayed by each quantity, as in `error_rates.py`, after shifting
-the slowed blocks so that their mean is a slowdown of exactly 5 %; and from every block, what `--decide-by auto` would
-have chosen if it had been the pilot. How long a decision takes follows from its blocks and the median time of a block,
-with the start of its processes. `genbench ab` starts a pair for every block; here a pair measures several, because
-starting takes most of the time on a busy machine. How much pairs of processes differ is then known from the pairs only.
+The loads are 0, 2 and 8 processes of `busy_processes.py`, in turns. Under each, a pair of fresh processes with one
+thread times a long series of alternating windows of the same code, and a shorter one in which one side uses 5 % more
+processor time (a busy loop after each step), with the protocol of `genbench ab` on a busy machine.
+
+10,000 decisions of each kind are replayed by each quantity (a block bootstrap): a block of a decision is a run of
+neighbouring windows, as long as those of `genbench ab`, from anywhere in the series of a random pair. Those of the
+slowed step are shifted so that their mean is a slowdown of exactly 5 %. `genbench ab` starts a pair for every block;
+here a pair serves for several, because starting takes most of the time. How much pairs of processes differ is then
+known from the pairs only. How long a decision takes follows from its blocks and the median time of a block, with the
+start of its processes and the control. What `--decide-by auto` would have chosen follows from the same blocks as
+pilots.
 
 The live decisions run the code of `genbench ab` itself, with the pilot, `--decide-by auto` and no shift; the step is
 slowed by the kind of time that was chosen.
 
-`--from FILE` replays the recorded blocks of a file and measures nothing. The file is written after every round, so
-that Ctrl-C loses nothing.
+`--from FILE` replays the recorded series of a file and measures nothing. The file is written after every pair, so that
+Ctrl-C loses nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from busy_processes import BusyProcesses, busy_processes
 from genbench.ab.arm import installed_arm
 from genbench.ab.comparison import Comparing
 from genbench.ab.pilot import plan_quantity
-from genbench.ab.session import ArmWorker, Measured, Session
+from genbench.ab.session import BUSY, ArmWorker, Measured, Session
 from genbench.ab.wire import Prepare
 from genbench.gate.quantity import NAMES, QUANTITIES, choose, log_ratio, spreads
 from genbench.gate.replay import recentred, replay
@@ -62,7 +65,7 @@ def main() -> None:
     parser.add_argument("--model", default="gan")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--pairs", type=int, default=25, help="of processes, under each load")
-    parser.add_argument("--blocks", type=int, default=4, help="of each pair")
+    parser.add_argument("--blocks", type=int, default=3, help="of the same code that each pair has time for")
     parser.add_argument("--live", type=int, default=10, help="live decisions of each kind under each load")
     parser.add_argument("--decisions", type=int, default=10_000, help="replayed decisions of each kind")
     parser.add_argument("--put-in", type=float, default=SLOWDOWN, help="share of processor time to add to a step")
@@ -76,9 +79,9 @@ def main() -> None:
         except KeyboardInterrupt:
             print("interrupted: continuing with what has been measured")
     report["replayed"] = [
-        one for load in LOADS for one in replay_decisions(report["blocks"], load, arguments.decisions)
+        one for load in LOADS for one in replay_decisions(of_load(report, load), load, arguments.decisions)
     ]
-    report["chosen"] = {str(load): choices(report["blocks"], load) for load in LOADS}
+    report["chosen"] = {str(load): choices(of_load(report, load)) for load in LOADS}
     show(report)
     write(report, arguments.out)
 
@@ -94,7 +97,8 @@ def begun(arguments: argparse.Namespace) -> dict[str, Any]:
         "put_in": arguments.put_in,
         "machine": machine.describe(),
         "unmeasured": {},
-        "blocks": [],
+        "protocol": {"window_seconds": BUSY.window_seconds, "rounds": BUSY.rounds},
+        "pairs": [],
         "live": [],
     }
 
@@ -113,15 +117,15 @@ def record(report: dict[str, Any], arguments: argparse.Namespace) -> None:
     live_question = msgspec.structs.replace(question, threads=machine.default_threads())  # as `genbench ab` begins
     with tempfile.TemporaryDirectory() as place, busy_processes(max(LOADS)) as processes:
         arms = installed_arm("base", Path(place)), installed_arm("head", Path(place))
-        sessions = {load: Session(*arms, question, slowed_by="processor") for load in LOADS}
+        sessions = {load: Session(*arms, question, BUSY, slowed_by="processor") for load in LOADS}
         report["unmeasured"] = dict(sessions[0].survey().unmeasured)
         for number in range(arguments.pairs):
             for load in random.Random(number).sample(LOADS, len(LOADS)):
                 processes.let_work(load)
-                for block in measure_blocks(sessions[load], arguments, number):
-                    report["blocks"].append({"busy": load, "pair": number, **block})
-                    print(f"[{number + 1}/{arguments.pairs}] {load} busy: {in_words(block)}", flush=True)
+                pair = measure_pair(sessions[load], arguments)
                 processes.let_work(0)
+                report["pairs"].append({"busy": load, **pair})
+                print(f"[{number + 1}/{arguments.pairs}] {load} busy: {in_words(pair)}", flush=True)
                 write(report, arguments.out)
         for number in range(arguments.live):
             for load in LOADS:
@@ -132,24 +136,26 @@ def record(report: dict[str, Any], arguments: argparse.Namespace) -> None:
                     write(report, arguments.out)
 
 
-def measure_blocks(session: Session, arguments: argparse.Namespace, number: int) -> Iterator[dict[str, Any]]:
-    """Measure blocks of the same code and of the slowed step, in random order, with one pair of fresh processes."""
+def measure_pair(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the control, the series of the same code and that of the slowed step with one pair of fresh processes."""
+    found: dict[str, Any] = {}
     begin = time.perf_counter()
-    draws = random.Random(number)
     with ArmWorker(session.base) as base, ArmWorker(session.head) as head:
         session.ready(base, head)
+        found["control"] = windows(session.control(base, head))
         session.open(arguments.model, base, head)
         started = time.perf_counter() - begin
-        for _ in range(arguments.blocks):
-            begin = time.perf_counter()
-            found = {"control": windows(session.control(base, head))}
-            control = time.perf_counter() - begin
-            begin = time.perf_counter()
-            for slowdown in draws.sample([0.0, SLOWDOWN], 2):
-                share = arguments.put_in if slowdown else 0.0
-                found[f"{slowdown:g}"] = windows(session.time(arguments.model, base, head, share))
-            seconds = started + control + (time.perf_counter() - begin) / 2  # of one kind, with a start
-            yield {"seconds": seconds, "load_average": machine.load_average(), **found}
+        begin = time.perf_counter()
+        blocks = [session.time(arguments.model, base, head) for _ in range(arguments.blocks)]
+        seconds = (time.perf_counter() - begin) / arguments.blocks
+        slowed = session.time(arguments.model, base, head, arguments.put_in)
+    return {
+        "block_seconds": started + seconds,
+        "load_average": machine.load_average(),
+        "same": [windows(block) for block in blocks],
+        "slowed": [windows(slowed)],
+        **found,
+    }
 
 
 def windows(measured: Measured) -> dict[str, Any]:
@@ -163,14 +169,30 @@ def windows(measured: Measured) -> dict[str, Any]:
     }
 
 
-def in_words(block: dict[str, Any]) -> str:
-    """Return the log ratios of a block by each quantity."""
+def in_words(pair: dict[str, Any]) -> str:
+    """Return the log ratios of a pair's blocks by each quantity."""
     parts = []
-    for kind in ("0", f"{SLOWDOWN:g}", "control"):
-        ratios = {NAMES[q]: log_ratio(SimpleNamespace(**block[kind]), q) for q in QUANTITIES}
-        shown = ", ".join(f"{100 * ratio:+.1f} % {name}" for name, ratio in ratios.items() if math.isfinite(ratio))
-        parts.append(f"{kind}: {shown}")
-    return f"{'; '.join(parts)}; {block['seconds']:.1f} s, load {block['load_average']:.1f}"
+    for quantity in QUANTITIES:
+        ratios = [log_ratio(SimpleNamespace(**one), quantity) for one in [*pair["same"], *pair["slowed"]]]
+        if all(map(math.isfinite, ratios)):
+            parts.append(f"{' '.join(f'{100 * ratio:+.1f} %' for ratio in ratios)} {NAMES[quantity]}")
+    return f"{'; '.join(parts)}; {pair['block_seconds']:.0f} s, load {pair['load_average']:.1f}"
+
+
+def of_load(report: dict[str, Any], load: int) -> list[dict[str, Any]]:
+    """Return the pairs that were measured under a load."""
+    return [pair for pair in report["pairs"] if pair["busy"] == load]
+
+
+def runs_of_windows(blocks: Sequence[dict[str, Any]]) -> Iterator[SimpleNamespace]:
+    """Yield all runs of windows as long as a block from the series that these blocks are, which is closed to a ring."""
+    length = len(blocks[0]["order"])
+    ring = {
+        name: [value for block in blocks for value in block[name]] * 2
+        for name in ("order", "seconds", "processor_seconds", "instructions")
+    }
+    for start in range(0, length * len(blocks), 4):  # ABBA or BAAB stays together
+        yield SimpleNamespace(**{name: values[start : start + length] for name, values in ring.items()})
 
 
 def decide_live(session: Session, processes: BusyProcesses, load: int, slowdown: float, limit: float) -> dict[str, Any]:
@@ -197,23 +219,23 @@ def decide_live(session: Session, processes: BusyProcesses, load: int, slowdown:
         "seconds": seconds,
         "load_average": machine.load_average(),
         "decision": msgspec.to_builtins(found),
-        "spreads": {pilot.threads: pilot.spreads for pilot in decided_by.pilots},
-        "threads": decided_by.threads,
+        "decided_by": msgspec.to_builtins(decided_by),
         "log_ratios": {quantity: comparison.log_ratios(found.cell, quantity) for quantity in QUANTITIES},
     }
 
 
-def replay_decisions(blocks: Sequence[dict[str, Any]], load: int, decisions: int) -> list[dict[str, Any]]:
-    """Replay decisions of each kind by each quantity from the blocks under a load."""
-    chosen = [block for block in blocks if block["busy"] == load]
-    if not chosen:
+def replay_decisions(pairs: Sequence[dict[str, Any]], load: int, decisions: int) -> list[dict[str, Any]]:
+    """Replay decisions of each kind by each quantity from the pairs that were measured under a load."""
+    if not pairs:
         return []
-    block_seconds = statistics.median(block["seconds"] for block in chosen)
+    block_seconds = statistics.median(pair["block_seconds"] for pair in pairs)
     within = int(60 * MINUTES[load] / block_seconds) - 1  # one is the pilot
     found = []
     for quantity in QUANTITIES:
         for slowdown, limit in QUESTIONS:
-            ratios = [log_ratio(SimpleNamespace(**block[f"{slowdown:g}"]), quantity) for block in chosen]
+            kind = "slowed" if slowdown else "same"
+            by_pair = [[log_ratio(run, quantity) for run in runs_of_windows(pair[kind])] for pair in pairs]
+            ratios = [ratio for one in by_pair for ratio in one]
             if not all(map(math.isfinite, ratios)):
                 continue
             shifted = recentred(ratios, slowdown) if slowdown else ratios
@@ -221,30 +243,31 @@ def replay_decisions(blocks: Sequence[dict[str, Any]], load: int, decisions: int
             found.append(
                 {
                     "busy": load,
+                    "load_average": statistics.median(pair["load_average"] for pair in pairs),
                     "quantity": quantity,
                     "slowdown": slowdown,
                     "limit": limit,
-                    "blocks": len(chosen),
-                    "pairs": len({block["pair"] for block in chosen}),
+                    "pairs": len(pairs),
                     "decisions": decisions,
                     "shares": {str(verdict): share for verdict, share in made.shares.items()},
-                    "regressed_in_time": made.share(Verdict.REGRESSED, within),
                     "minutes": MINUTES[load],
-                    "median_minutes": (made.median_blocks + 1) * block_seconds / 60,
+                    "blocks_in_time": max(within, 0),
+                    "regressed_in_time": made.share(Verdict.REGRESSED, within),
                     "block_seconds": block_seconds,
                     "median_blocks": made.median_blocks,
-                    "load_average": statistics.median(block["load_average"] for block in chosen),
-                    "spread": statistics.stdev(ratios) if len(ratios) > 1 else None,
                     "mean": statistics.mean(ratios),
+                    "spread": statistics.pstdev(ratios),
+                    "spread_of_neighbours": spreads(SimpleNamespace(**one) for pair in pairs for one in pair[kind])[
+                        quantity
+                    ],
                 }
             )
     return found
 
 
-def choices(blocks: Sequence[dict[str, Any]], load: int) -> dict[Quantity, int]:
+def choices(pairs: Sequence[dict[str, Any]]) -> dict[Quantity, int]:
     """Return how often `auto` would have chosen each quantity, with each block of the same code as the pilot."""
-    pilots = [SimpleNamespace(**block["0"]) for block in blocks if block["busy"] == load]
-    return dict(Counter(choose(spreads([pilot])) for pilot in pilots))
+    return dict(Counter(choose(spreads([SimpleNamespace(**block)])) for pair in pairs for block in pair["same"]))
 
 
 def show(report: dict[str, Any]) -> None:
@@ -256,10 +279,10 @@ def show(report: dict[str, Any]) -> None:
         print(
             f"{found['busy']} busy (load average {found['load_average']:.1f}), {NAMES[found['quantity']]}, "
             f"{100 * found['slowdown']:g} % slower, limit {100 * found['limit']:g} %: {shares}; regressed within "
-            f"{found['minutes']} min {100 * found['regressed_in_time']:.2f} %; median {found['median_blocks']:g} "
-            f"blocks, {found['median_minutes']:.1f} min; {found['blocks']} blocks of {found['block_seconds']:.1f} s "
-            f"from {found['pairs']} pairs, "
-            f"{100 * math.expm1(found['mean']):+.1f} %, spread {100 * (found['spread'] or math.nan):.1f} %"
+            f"{found['minutes']} min ({found['blocks_in_time']} blocks) {100 * found['regressed_in_time']:.2f} %; "
+            f"median {found['median_blocks']:g} blocks of {found['block_seconds']:.0f} s; {found['pairs']} pairs, "
+            f"{100 * math.expm1(found['mean']):+.1f} %, spread {100 * found['spread']:.1f} %, of neighbouring windows "
+            f"{100 * found['spread_of_neighbours']:.1f} %"
         )
     print(f"auto, by load: {report['chosen']}")
     for load in LOADS:

@@ -15,10 +15,10 @@ from genbench.results.comparison import Pilot, Quantity, QuantityChoice
 
 
 def plan_quantity(asked: DecideBy, session: Session, sides: Sides, fixed_threads: bool) -> QuantityChoice:
-    """Return the quantity to decide by, and set the session's threads for it.
+    """Return the quantity to decide by, and let the session expect load if it is not wall time.
 
-    For `auto`, one block of base against itself shows whether wall time tells anything. If not, another block with one
-    thread chooses among all quantities. Head is not measured.
+    For `auto`, one block of base against itself shows whether wall time tells anything. If not, the machine is busy,
+    and another block, measured as on a busy machine, chooses among all quantities. Head is not measured.
 
     Args:
         asked: what the user wants.
@@ -36,17 +36,18 @@ def plan_quantity(asked: DecideBy, session: Session, sides: Sides, fixed_threads
     threads = session.prepare.threads
     quantity: Quantity = "wall" if asked == "auto" else asked
     reason = "as asked" if asked != "auto" else "the only quantity that both versions measure here"
+    busy = quantity != "wall"
     pilots: list[Pilot] = []
     if asked == "auto" and len(sides.unmeasured) < len(NAMES) - 1 and sides.cells:
         pilots.append(_pilot(session, sides))
-        if pilots[0].spreads.get("wall", 0.0) > LARGEST_SPREAD and threads > 1 and not fixed_threads:
-            session.use_threads(1)
+        busy = pilots[0].spreads.get("wall", 0.0) > LARGEST_SPREAD
+    if busy:
+        session.expect_load(threads if fixed_threads else 1)
+    if pilots:
+        if busy:
             pilots.append(_pilot(session, sides))
-        found: dict[Quantity, float] = {name: pilots[-1].spreads[name] for name in NAMES if name in pilots[-1].spreads}
-        quantity = choose(found)
-        reason = f"neighbouring windows of base against itself differ by {in_words(found)}"
-    elif quantity != "wall" and threads > 1 and not fixed_threads:
-        session.use_threads(1)
+        quantity = choose(pilots[-1].spreads)
+        reason = f"neighbouring windows of base against itself differ by {in_words(pilots[-1].spreads)}"
     if session.prepare.threads < threads:
         reason = f"{reason}; with one thread, because threads that wait for each other use processor time too"
     return QuantityChoice(
@@ -63,4 +64,4 @@ def _pilot(session: Session, sides: Sides) -> Pilot:
     block = session.against_itself().block(0, sides.cells)
     cells = {measured.cell: window_record(measured) for measured in block.measured}
     found = {name: value for name, value in spreads(cells.values()).items() if name not in sides.unmeasured}
-    return Pilot(threads=session.prepare.threads, cells=cells, spreads={**found})
+    return Pilot(threads=session.prepare.threads, cells=cells, spreads=found)

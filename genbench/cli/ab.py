@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genbench.cli.flags import config_option, timing_options
 from genbench.cli.output import echo, print_result
 from genbench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from genbench.gate.quantity import DecideBy
 
 
 @click.command("ab")
@@ -38,7 +41,7 @@ def command(
     packages: tuple[str, ...],
     settings: tuple[str, ...],
     config: str | None,
-    decide_by: str,
+    decide_by: DecideBy,
     max_minutes: float | None,
     out: str | None,
     quiet: bool,

@@ -48,7 +48,7 @@ class Pilot(Record, frozen=True, kw_only=True):
     threads: int
     cells: dict[str, WindowRecord]
     spreads: Annotated[
-        dict[str, float],
+        dict[Quantity, float],
         Meta(description="by quantity: standard deviation of the log ratio of neighbouring windows of two processes"),
     ] = {}
 
@@ -61,7 +61,9 @@ class QuantityChoice(Record, frozen=True, kw_only=True):
     reason: str = ""
     threads: Annotated[int | None, Meta(description="of torch, in the comparison; null: not recorded")] = None
     pilots: Annotated[list[Pilot], Meta(description="base against itself; the last one chose; empty: no choice")] = []
-    unmeasured: Annotated[dict[str, str], Meta(description="quantities that were not measured, with the reason")] = {}
+    unmeasured: Annotated[
+        dict[Quantity, str], Meta(description="quantities that were not measured, with the reason")
+    ] = {}
 
 
 class OtherQuantity(Record, frozen=True, kw_only=True):

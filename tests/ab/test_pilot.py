@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from genbench.ab.pilot import plan_quantity
-from genbench.ab.session import Block, Measured, Session, Sides
+from genbench.ab.session import Block, Measured, Protocol, Session, Sides
 from genbench.ab.wire import Prepare
 from genbench.errors import UsageError
 from genbench.results.comparison import Quantity, QuantityChoice
@@ -25,10 +25,12 @@ class FakeSession:
         self.by_threads = by_threads
         self.prepare = Prepare(given={}, threads=threads)
         self.piloted: list[int] = []  # threads of each block of base against itself
+        self.busy = False
         self._head = True
 
-    def use_threads(self, number: int) -> None:
-        self.prepare = msgspec.structs.replace(self.prepare, threads=number)
+    def expect_load(self, threads: int) -> None:
+        self.prepare = msgspec.structs.replace(self.prepare, threads=threads)
+        self.busy = True
 
     def against_itself(self) -> FakeSession:
         alone = FakeSession(self.by_threads, self.prepare.threads)
@@ -75,7 +77,7 @@ def test_blocks_of_base_against_itself_choose_the_quantity_and_the_threads(
 def test_threads_that_the_user_has_chosen_stay() -> None:
     session = FakeSession({2: 0.5})
     found = plan("auto", session, fixed_threads=True)
-    assert (found.quantity, found.threads, session.piloted) == ("processor", 2, [2])
+    assert (found.quantity, found.threads, session.piloted) == ("processor", 2, [2, 2])
     assert plan("processor", session, fixed_threads=True).threads == 2
 
 
@@ -98,11 +100,20 @@ def test_a_quantity_that_cannot_be_measured_is_rejected_with_the_reason() -> Non
         plan("instructions", FakeSession({}), instructions="no counter")
 
 
+@pytest.mark.parametrize(("asked", "busy"), [("wall", False), ("processor", True), ("instructions", True)])
+def test_more_windows_are_measured_where_wall_time_does_not_decide(asked: str, busy: bool) -> None:
+    session = FakeSession({})
+    plan(asked, session)
+    assert session.busy is busy
+
+
 def test_other_threads_forget_what_was_chosen_for_the_steps() -> None:
     session = Session(None, None, Prepare(given={}, threads=2))  # type: ignore[arg-type]
     session.memory_formats["gan"], session.step_options["gan"] = "channels_last", {"small_maps": "product"}
     alone = session.against_itself()
     assert alone.memory_formats is session.memory_formats
-    session.use_threads(1)
+    session.expect_load(1)
     assert session.prepare.threads == 1
+    assert session.protocol.rounds == 4 * Protocol().rounds
+    assert session.protocol.rounds * session.protocol.control_rounds == Protocol().rounds * Protocol().control_rounds
     assert session.memory_formats == session.step_options == {}

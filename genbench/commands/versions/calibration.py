@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from genbench.ab import calibration
 from genbench.ab.arm import Arm, installed_arm
-from genbench.ab.session import Block, Session
+from genbench.ab.session import BUSY, Block, Protocol, Session
 from genbench.ab.wire import Prepare
 from genbench.commands.arguments import OptionValues, PluginSource
 from genbench.commands.output_files import write_output
@@ -131,10 +131,12 @@ def calibrate(
 
 def _sessions(arms: tuple[Arm, Arm], question: Prepare, slowdown: float, kind: Quantity) -> tuple[Session, Session]:
     """Return a session of the same code and one with a step that takes more of this kind of time."""
-    same = Session(*arms, question)
+    protocol = Protocol() if kind == "wall" else BUSY  # as `genbench.ab.pilot` does
+    same = Session(*arms, question, protocol)
     slowed = Session(
         *arms,
         question,
+        protocol,
         slowdown=slowdown,
         slowed_by=kind,
         seed=1,

@@ -115,7 +115,8 @@ def _on_quantity(comparison: Comparison) -> list[str]:
     if any(decision.others for decision in comparison.cells):
         remarks.append("Verdicts in parentheses are those by quantities that do not decide.")
     if choice.quantity in INVISIBLE:
-        remarks.append(f"{INVISIBLE[choice.quantity].capitalize()}: the rows of wall time show them if they are large.")
+        text = INVISIBLE[choice.quantity]
+        remarks.append(f"{text[0].upper()}{text[1:]}; the rows of wall time show them if they are large.")
     for decision in comparison.cells:
         wall = next((other.verdict for other in decision.others if other.quantity == "wall"), None)
         if wall == Verdict.REGRESSED and decision.verdict != Verdict.REGRESSED:
