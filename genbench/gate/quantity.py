@@ -30,7 +30,7 @@ INVISIBLE: Mapping[Quantity, str] = {
 # The spread of a pair of windows up to which a quantity is good enough. A block is the median of eight pairs: its
 # standard deviation is then 4.4 %, and 32 blocks detect 3.5 % of change.
 LARGEST_SPREAD = 0.10
-SMALLER = 0.5  # a quantity replaces one that it prefers only if its spread is at most this share of the other's
+SMALLER = 0.7  # share of the preferred quantity's spread up to which another is chosen: half the blocks tell the same
 
 
 class Windows(Protocol):
@@ -76,8 +76,8 @@ def spreads(control: Iterable[Windows]) -> dict[Quantity, float]:
 def choose(spread: Mapping[Quantity, float]) -> Quantity:
     """Return the quantity that `auto` decides by, from the spreads of windows of the same code.
 
-    Wall time, unless it differs by more than `LARGEST_SPREAD`, and another quantity half as much or less; then that
-    one, judged against the next in the same way.
+    Wall time, unless it differs by more than `LARGEST_SPREAD`, and another quantity by at most `SMALLER` times as much;
+    then that one, judged against the next in the same way.
     """
     chosen: Quantity = "wall"
     for quantity in QUANTITIES[1:]:
