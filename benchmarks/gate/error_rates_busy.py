@@ -192,7 +192,8 @@ def runs_of_windows(blocks: Sequence[dict[str, Any]]) -> Iterator[SimpleNamespac
         for name in ("order", "seconds", "processor_seconds", "instructions")
     }
     for start in range(0, length * len(blocks), 4):  # ABBA or BAAB stays together
-        yield SimpleNamespace(**{name: values[start : start + length] for name, values in ring.items()})
+        run: dict[str, Any] = {name: values[start : start + length] for name, values in ring.items()}
+        yield SimpleNamespace(**{**run, "order": "".join(run["order"])})
 
 
 def decide_live(session: Session, processes: BusyProcesses, load: int, slowdown: float, limit: float) -> dict[str, Any]:
