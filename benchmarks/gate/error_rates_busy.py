@@ -7,8 +7,9 @@ thread times a long series of alternating windows of the same code, and a shorte
 processor time (a busy loop after each step), with the protocol of `genbench ab` on a busy machine.
 
 10,000 decisions of each kind are replayed by each quantity (a block bootstrap): a block of a decision is a run of
-neighbouring windows, as long as those of `genbench ab`, from anywhere in the series of a random pair. Those of the
-slowed step are shifted so that their mean is a slowdown of exactly 5 %. `genbench ab` starts a pair for every block;
+neighbouring windows, as long as those of `genbench ab`, from anywhere in the series of the same code of a random pair,
+for the slowdown shifted so that their mean is exactly 5 %. The series of the slowed step shows that such a slowdown is
+seen as what it is. `genbench ab` starts a pair for every block;
 here a pair serves for several, because starting takes most of the time. How much pairs of processes differ is then
 known from the pairs only. How long a decision takes follows from its blocks and the median time of a block, with the
 start of its processes and the control. What `--decide-by auto` would have chosen follows from the same blocks as
@@ -234,9 +235,8 @@ def replay_decisions(pairs: Sequence[dict[str, Any]], load: int, decisions: int)
     found = []
     for quantity in QUANTITIES:
         for slowdown, limit in QUESTIONS:
-            kind = "slowed" if slowdown else "same"
-            by_pair = [[log_ratio(run, quantity) for run in runs_of_windows(pair[kind])] for pair in pairs]
-            ratios = [ratio for one in by_pair for ratio in one]
+            ratios = [log_ratio(run, quantity) for pair in pairs for run in runs_of_windows(pair["same"])]
+            put_in = [log_ratio(SimpleNamespace(**one), quantity) for pair in pairs for one in pair["slowed"]]
             if not all(map(math.isfinite, ratios)):
                 continue
             shifted = recentred(ratios, slowdown) if slowdown else ratios
@@ -258,9 +258,10 @@ def replay_decisions(pairs: Sequence[dict[str, Any]], load: int, decisions: int)
                     "median_blocks": made.median_blocks,
                     "mean": statistics.mean(ratios),
                     "spread": statistics.pstdev(ratios),
-                    "spread_of_neighbours": spreads(SimpleNamespace(**one) for pair in pairs for one in pair[kind])[
+                    "spread_of_neighbours": spreads(SimpleNamespace(**one) for pair in pairs for one in pair["same"])[
                         quantity
                     ],
+                    "slowed_mean": statistics.mean(put_in),
                 }
             )
     return found
@@ -283,7 +284,7 @@ def show(report: dict[str, Any]) -> None:
             f"{found['minutes']} min ({found['blocks_in_time']} blocks) {100 * found['regressed_in_time']:.2f} %; "
             f"median {found['median_blocks']:g} blocks of {found['block_seconds']:.0f} s; {found['pairs']} pairs, "
             f"{100 * math.expm1(found['mean']):+.1f} %, spread {100 * found['spread']:.1f} %, of neighbouring windows "
-            f"{100 * found['spread_of_neighbours']:.1f} %"
+            f"{100 * found['spread_of_neighbours']:.1f} %, slowed {100 * math.expm1(found['slowed_mean']):+.1f} %"
         )
     print(f"auto, by load: {report['chosen']}")
     for load in LOADS:
