@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from genbench.report.figures.figure import Figure
     from genbench.runner.node import execute_job
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public names that are imported on first use, what notebooks call and parts of built-in models. Imports by name keep
 # this module a leaf.

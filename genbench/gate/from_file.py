@@ -122,12 +122,18 @@ def _benchmark_measurements(benchmark: Mapping[str, Any], machine: Mapping[str, 
     if not isinstance(settings, Mapping) or not machine:
         raise _damaged(f"{where} has no readable settings and machine (extra_info.{EXTRA_INFO_KEY})")
     return CellMeasurements(
-        settings=dict(settings),
+        settings={**settings, **_timer(benchmark.get("options"))},
         machine=machine,
         counters=_counters(extra, where),
         speeds=[_median(benchmark.get("stats"), where)],
         seconds=True,
     )
+
+
+def _timer(options: object) -> dict[str, str]:
+    """Return which clock the times are of, if the file says so: wall time and processor time do not compare."""
+    timer = options.get("timer") if isinstance(options, Mapping) else None
+    return {"timer": timer} if isinstance(timer, str) else {}
 
 
 def _median(stats: object, where: str) -> float:
