@@ -65,9 +65,9 @@ def test_every_cell_and_every_table_says_that_timings_are_not_valid(debugged: Do
     assert debugged.out.count(NOTE) == 1
     assert NOTE in (debugged.run / "table.md").read_text()
     assert "timings are not valid" in debugged.err.splitlines()[0]
-    assert debugged.err.rstrip().endswith(
-        str(debugged.run / "report.html")
-    )  # nothing of a live display, nor of libraries
+    *_, report, code = debugged.err.rstrip().splitlines()  # nothing of a live display, nor of libraries
+    assert report.endswith(str(debugged.run / "report.html"))
+    assert "genbench explain GB" in code
 
 
 @pytest.mark.slow
