@@ -122,7 +122,7 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
     shared = job.rendezvous if nnodes > 1 else None
     if shared is None or shared.endpoint.rpartition(":")[0] in ("127.0.0.1", "localhost"):
         _stay_on_this_machine()
-    return LaunchConfig(
+    config = LaunchConfig(
         min_nodes=nnodes,
         max_nodes=nnodes,
         nproc_per_node=nproc,
@@ -137,6 +137,10 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
     )
+    # Where there is a rank for each GPU, newer versions of torch bind ranks to the processors near their GPU. The same
+    # cell would have fewer `cores` than with other versions, or than beside an unused GPU.
+    config.numa_options = None
+    return config
 
 
 def _stay_on_this_machine() -> None:

@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import step_probe
@@ -15,8 +17,10 @@ from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, t
 from open_sockets import attack
 from safetensors.torch import load_file
 
+from genbench.process.messages import Job
 from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.store import RunDirectory
+from genbench.runner import torchrun
 from genbench.system.processes import descendants
 from genbench.system.sockets import Listener, listeners
 from genbench.train.engines.memory_format_choice import ROUNDS
@@ -25,6 +29,15 @@ STEPS = 150
 TWO = (*WITH_FAULTS, "--nproc", "2")
 LONG = (*TWO, "--images", str(32 * STEPS))
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+
+
+def test_ranks_keep_the_processors_of_the_machine_with_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    job = SimpleNamespace(cell=SimpleNamespace(id="cell"), rendezvous=None, device="cpu")
+    config = torchrun._config(cast("Job", job), 2, 1, "folder")
+    assert config.nproc_per_node == 2
+    assert config.numa_options is None
 
 
 def ranks(going: Going) -> list[int]:
