@@ -34,6 +34,7 @@ SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 def test_ranks_keep_the_processors_of_the_machine_with_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr("torch.distributed.launcher.api.get_default_numa_options", object, raising=False)
     job = SimpleNamespace(cell=SimpleNamespace(id="cell"), rendezvous=None, device="cpu")
     config = torchrun._config(cast("Job", job), 2, 1, "folder")
     assert config.nproc_per_node == 2
