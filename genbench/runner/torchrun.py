@@ -137,8 +137,8 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
     )
-    # Where there is a rank for each GPU, newer versions of torch bind ranks to the processors near their GPU. The same
-    # cell would have fewer `cores` than with other versions, or than beside an unused GPU.
+    # Where there is a rank for each GPU, some builds of torch bind ranks to the processors near their GPU. The same
+    # cell would have fewer `cores` than with others, or than beside an unused GPU.
     config.numa_options = None
     return config
 
