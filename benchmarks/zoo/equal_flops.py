@@ -1,6 +1,6 @@
 """Prints how many images each model may consume so that all trainings take the same number of operations.
 
-    python benchmarks/zoo/equal_flops.py results/reference/zoo/known --flops 5e10
+    python benchmarks/zoo/equal_flops.py results/reference/zoo/known --flops 4e10
 
 reads the counted FLOP/image of a run, which may be as short as `--images 160`, and prints the tables of a plan with the images,
 rounded to whole batches.
