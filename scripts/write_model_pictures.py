@@ -21,12 +21,13 @@ GREYS = 16  # of a picture of grey images, so that the repository stays small
 
 
 def main() -> None:
+    """Draw all pictures."""
     zoo = genbench.load(ZOO / "known", ZOO / "others")
     (PICTURES / "models").mkdir(exist_ok=True)
     for page in sorted((ROOT / "docs" / "models").glob("*.md")):
         path = PICTURES / "models" / f"{page.stem}.png"
         zoo.where(family=page.stem).figure("samples", theme="paper").save(path)
-        path.with_suffix(".txt").unlink()  # its facts are those of the table on the page
+        path.with_suffix(".txt").unlink(missing_ok=True)  # its facts are those of the table on the page
         make_small(path)
     zoo.figure("frontier", x="FLOP/image", y="fd-fashion-cnn").save(PICTURES / "zoo-frontier.png")
 

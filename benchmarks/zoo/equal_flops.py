@@ -2,8 +2,8 @@
 
     python benchmarks/zoo/equal_flops.py results/reference/zoo/known --flops 4e10
 
-reads the counted FLOP/image of a run, which may be as short as `--images 160`, and prints the tables of a plan with the images,
-rounded to whole batches.
+reads the counted FLOP/image of a run, which may be as short as `--images 160`, and prints the tables of a plan with the
+images, rounded to whole batches.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pages of models: one for each family, every model by name, and tables and plans that are those of the stored zoo."""
+"""The pages of models: one for each family, every model by name, and the tables and plans of the stored zoo."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_zoo_compares_forty_models_of_seven_families_under_one_protocol() ->
     assert len({cell.identity.model.name for cell in cells}) >= 40
     assert len({cell.identity.family.name for cell in cells}) >= 7
     known = {name: {c.seed for c in cells if c.identity.model.name == name} for name in known_models()}
-    assert len(known) == 10
+    assert len(known) >= 10
     assert {frozenset(seeds) for seeds in known.values()} == {frozenset({0, 1, 2})}
     for setting in ("images", "batch_size", "samples"):
         assert len({cell.recipe[setting] for cell in cells}) == 1, setting
