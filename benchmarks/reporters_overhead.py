@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import signal
 import statistics
 import sys
 import tempfile
@@ -90,7 +89,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
         trackers.send_event("cell_started", cell, index=1, total=1, steps=1)
 
         def run_windows(with_reporter: bool) -> float:
-            trackers.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
+            (trackers.resume if with_reporter else trackers.pause)()
             spent = 0.0
             for _ in range(arguments.windows):
                 if with_reporter:
@@ -117,7 +116,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
                 spent[with_reporter] += run_windows(with_reporter)
             ratios.append(spent[True] / spent[False])
         gc.enable()
-        trackers.send_signal(signal.SIGCONT)
+        trackers.resume()
         trackers.end(interrupted=True)
     found = median_interval(ratios)
     return {

@@ -43,7 +43,7 @@ def main() -> int:
     found = {
         "command": "python benchmarks/simulated_schedule.py "
         f"--tasks {given.tasks} --workers {given.workers} --faults {given.faults} --seeds {given.seeds}",
-        "most_attempts_of_one_command": most_attempts(),
+        "most_attempts": most_attempts(),
         **cases,
     }
     text = json.dumps(found, indent=1)

@@ -30,7 +30,7 @@ from genbench.api.events import (
     WindowFinished,
 )
 from genbench.api.hookspecs import API_VERSION, hookimpl
-from genbench.api.images import ImageData, Images, Shape
+from genbench.api.images import ImageData, Images, Shape, show_loading
 from genbench.api.jobs import (
     Executor,
     ExecutorSetup,
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from genbench.commands.comparisons.judgement import compare
     from genbench.commands.distance import distance, save_image_statistics
     from genbench.commands.explanation import explain_distance
+    from genbench.commands.first_steps.error_codes import explain
     from genbench.commands.first_steps.new_plan import new_plan
     from genbench.commands.load import load
     from genbench.commands.measure import measure_run
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
     from genbench.report.figures.figure import Figure
     from genbench.runner.node import execute_job
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public names that are imported on first use, what notebooks call and parts of built-in models. Imports by name keep
 # this module a leaf.
@@ -161,6 +162,7 @@ _ON_FIRST_USE = {
     "describe_plugin": "genbench.commands.plugins.description",
     "distance": "genbench.commands.distance",
     "execute_job": "genbench.runner.node",
+    "explain": "genbench.commands.first_steps.error_codes",
     "explain_distance": "genbench.commands.explanation",
     "installed_plugins": "genbench.commands.plugins.installed",
     "json_schema": "genbench.commands.schema",
@@ -283,6 +285,7 @@ __all__ = [
     "describe_plugin",
     "distance",
     "execute_job",
+    "explain",
     "explain_distance",
     "hookimpl",
     "installed_plugins",
@@ -300,6 +303,7 @@ __all__ = [
     "run",
     "sample",
     "save_image_statistics",
+    "show_loading",
     "tune",
 ]
 

@@ -1,4 +1,4 @@
-"""Errors, with messages for the person who has to fix them, and the exit codes that scripts rely on."""
+"""Errors, with messages for the person who has to fix them, and the codes that scripts and readers rely on."""
 
 from __future__ import annotations
 
@@ -21,22 +21,31 @@ class ExitCode(IntEnum):
 
 
 class GenbenchError(Exception):
-    """An error with a cause and a remedy (`cure`); printed without a traceback."""
+    """An error with a cause and a remedy (`cure`); printed without a traceback.
+
+    Its `code`, such as ``GB103``, says of which kind the cause is, for `genbench.explain`. Plugins leave it out.
+    """
 
     exit_code = ExitCode.USAGE
+    code = "GB208"  # unless an error has one of its own; genbench/error_codes.toml describes all
 
-    def __init__(self, cause: str, cure: str = "") -> None:
+    def __init__(self, cause: str, cure: str = "", *, code: str = "") -> None:
         super().__init__(f"{cause}\n{cure}" if cure else cause)
         self.cause = cause
         self.cure = cure
+        self.code = code or self.code
 
 
 class UsageError(GenbenchError):
     """The request is invalid."""
 
+    code = "GB103"
+
 
 class SpecError(GenbenchError):
     """A plugin registered something that breaks the contract; only that plugin is affected."""
+
+    code = "GB201"
 
 
 class NetworkError(GenbenchError):
@@ -45,6 +54,8 @@ class NetworkError(GenbenchError):
     `cause` continues "The network 'encoder'", such as "returned None instead of (mean, log_variance)". The run adds the
     name of the model and where the network is defined.
     """
+
+    code = "GB206"
 
     def __init__(self, network: str, cause: str, cure: str = "") -> None:
         super().__init__(cause, cure)
@@ -55,12 +66,19 @@ class DataError(GenbenchError):
     """A dataset is missing, unreadable or too small."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB302"
 
 
 class NoDataError(GenbenchError):
     """There is nothing to show or compare."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB709"
+
+
+def how_to_explain(*codes: str) -> str:
+    """Return the last line of a message that ends a command."""
+    return f"More: genbench explain {' '.join(codes)}"
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:

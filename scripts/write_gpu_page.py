@@ -22,6 +22,8 @@ STAGES = runpy.run_path(str(ROOT / "benchmarks" / "gpu" / "stages.py"))["STAGES"
 _HEAD = """\
 # What has run on a GPU
 
+<!-- not run on this page: needs a GPU -->
+
 `scripts/write_gpu_page.py` makes this page from committed measurements: it says only what a machine has shown.
 
     genbench doctor --device cuda                               # is this machine sound? attach --json to a bug report

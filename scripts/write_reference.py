@@ -39,6 +39,7 @@ from genbench.commands.checks import extractors as extractor_checks
 from genbench.commands.checks import images as image_checks
 from genbench.commands.checks import machine as machine_checks
 from genbench.commands.comparisons import baseline, history, judgement, seeds
+from genbench.commands.first_steps import error_codes
 from genbench.commands.plugins import conformance, creation, description, installed
 from genbench.commands.tuning import cost, tune, tuning
 from genbench.commands.versions import calibration, live
@@ -54,6 +55,8 @@ PAGE = DOCS / "reference.md"
 HOOK_EXAMPLES = DOCS / "examples" / "hooks"
 INTRODUCTION = f"""\
 # The public API
+
+<!-- not run on this page: signatures, and the examples of hooks, which tests/docs/test_hooks_page.py runs -->
 
 Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`, and what notebooks and
 scripts call; nothing else is public. [Writing a plugin](plugins.md) and [genbench from Python](python.md) explain how
@@ -110,6 +113,7 @@ SECTIONS = {  # module -> heading
     distance: "Distances between image sets",
     measured: "What a comparison of image sets returns",
     errors: "Errors",
+    error_codes: "Codes of errors",
     testing: "Tests",
 }
 HOOK_MARKER = "`hookimpl` marks a function as the implementation of a hook: `@genbench.hookimpl`.\n"
@@ -134,6 +138,7 @@ PARTS_OF = {
     installed: ("Catalogue", "InstalledPlugins"),
     description: ("PluginDescription",),
     creation: ("NewPlugin",),
+    error_codes: ("ErrorCodes", "ErrorCode"),
     conformance: ("PluginCheck",),
     machine_checks: ("MachineCheck", "MachineDescription"),
     image_checks: ("ImageCheck",),
@@ -185,7 +190,9 @@ def _class(node: ast.ClassDef, comments: Comments) -> str:
     shown = [base for base in bases if base not in ("Protocol", "NamedTuple", "Exception", "IntEnum")]
     more = f" Subclass of {' and '.join(f'`{base}`' for base in shown)}." if shown else ""
     parts = [f"### `{node.name}`\n", _doc(node) + ("\n\n" + more.strip() if more else "") + "\n"]
-    fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+    fields = [
+        part for part in node.body if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_")
+    ]
     if fields:
         rows = [_row(field, comments) for field in fields]
         parts.append("| field | type | default | |\n|---|---|---|---|\n" + "".join(rows))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from collection import pytest_collection_finish, pytest_collection_modifyitems, pytest_unconfigure  # noqa: F401
 
 # The same examples each time, so that a test never fails for luck; `pytest --hypothesis-profile search` looks for more.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -27,12 +29,26 @@ for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
 
 
+@pytest.fixture(params=["means of Linux", "portable means"])
+def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have genbench, and the commands that a test starts, use what Linux has, or what every system has."""
+    if request.param == "portable means":
+        monkeypatch.setenv("GENBENCH_PORTABLE", "1")
+    elif sys.platform == "linux":
+        monkeypatch.delenv("GENBENCH_PORTABLE", raising=False)
+    else:
+        pytest.skip("this is not Linux")
+    return str(request.param)
+
+
 @pytest.fixture
 def forked_children() -> Iterator[None]:
     """Have the processes that genbench starts from this one forked from one that has imported torch."""
     import forks
 
-    with forks.forked_children():
+    from genbench.system.means import uses_linux
+
+    with forks.forked_children() if uses_linux() else contextlib.nullcontext():
         yield
 
 

@@ -43,6 +43,7 @@ from genbench.ab.wire import Prepare
 from genbench.gate.replay import recentred, replay
 from genbench.gate.sequential import LookSchedule
 from genbench.measure import machine
+from genbench.stats import alternating
 
 DELAYS = {0.0: 0.0, 0.05: 0.04, 0.10: 0.085}  # resulting slowdown: added share of the step's own time
 QUESTIONS = ((0.0, 0.05), (0.05, 0.0), (0.10, 0.05))  # true slowdown, and the limit of the decision
@@ -112,10 +113,10 @@ def measure_block(session: Session, cell: str, number: int, of: int) -> dict[str
         session.open(cell, base, head)
         measured = {f"{share:g}": session.time(cell, base, head, DELAYS[share]) for share in order}
     seconds = time.perf_counter() - begin
-    summary = "  ".join(f"{share} {100 * m.log_ratio:+.1f} %" for share, m in sorted(measured.items()))
-    print(f"[{number + 1}/{of}] {summary}  control {100 * control.log_ratio:+.1f} %  {seconds:.1f} s", flush=True)
-    kept = {share: windows(m) for share, m in measured.items()}
-    return {"seconds": seconds, "load": machine.load_average(), "control": windows(control), **kept}
+    kept = {share: windows(m) for share, m in [*measured.items(), ("control", control)]}
+    summary = "  ".join(f"{share} {100 * log_ratio(found):+.1f} %" for share, found in sorted(kept.items()))
+    print(f"[{number + 1}/{of}] {summary}  {seconds:.1f} s", flush=True)
+    return {"seconds": seconds, "load": machine.load_average(), **kept}
 
 
 def windows(measured: Measured) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def decide_live(arms: tuple[Any, Any], question: Prepare, slowdown: float, limit
 
 def log_ratio(kept: dict[str, Any]) -> float:
     """Return the log ratio of recorded windows."""
-    return Measured("", kept["steps"], kept["order"], tuple(kept["seconds"])).log_ratio
+    return alternating.log_ratio(kept["order"], kept["seconds"])
 
 
 def replay_decisions(blocks: Sequence[dict[str, Any]], decisions: int) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
             raise UsageError(
                 f"{name} {reference.label}: there is no pyproject.toml in '{missing}'.",
                 "Name the folders of the packages under test with --package.",
+                code="GB804",
             )
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     done = subprocess.run(
@@ -93,7 +94,7 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
         env={**os.environ, "DIST_EXTRA_CONFIG": str(_build_elsewhere(scratch / f"{name}-build"))},
     )
     if done.returncode != 0:
-        raise UsageError(f"{name} {reference.label} cannot be built:", _last_output(done))
+        raise UsageError(f"{name} {reference.label} cannot be built:", _last_output(done), code="GB804")
     return Arm(name, reference.label, _environment(name, site), place)
 
 
@@ -127,7 +128,9 @@ def _check_out(reference: Reference, tree: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()[-LAST_LINES:]
-        raise UsageError(f"{reference.label} cannot be checked out:", "\n".join(lines) or "git printed nothing.")
+        raise UsageError(
+            f"{reference.label} cannot be checked out:", "\n".join(lines) or "git printed nothing.", code="GB804"
+        )
     return tree
 
 

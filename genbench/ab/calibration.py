@@ -8,41 +8,61 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from genbench.ab.session import Block, Session
+from genbench.ab.session import Block, Measured, Session
+from genbench.gate.quantity import log_ratio
 from genbench.gate.replay import recentred, replay
 from genbench.gate.sequential import POWER, LookSchedule
 from genbench.gate.verdict import Verdict
 from genbench.results.cache import cache_directory
 from genbench.results.calibration import Calibration, Rates
+from genbench.results.comparison import Quantity
 from genbench.results.files import atomic_write
 from genbench.stats.paired import effect
 
 DECISIONS = 2_000  # replayed
 
 
-def measure(
-    same: Session, slowed: Session, cell: str, blocks: int, on_block: Callable[[int, Block], None] = lambda *_: None
-) -> tuple[list[float], list[float], list[float]]:
-    """Return log ratios of the same code, log ratios against the slowed step, and the seconds of every block.
+@dataclass
+class Recorded:
+    """Blocks of one cell that were recorded alike: the same code, and against a step that is slowed on purpose."""
 
-    The two kinds alternate, so that the machine affects both alike. A failure raises `GenbenchError`.
+    same: list[Measured] = field(default_factory=list)
+    slowed: list[Measured] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of every block
+
+    def log_ratios(self, quantity: Quantity) -> tuple[list[float], list[float]]:
+        """Return those of the same code and of the slowed step by this quantity; empty if it was not measured."""
+        same, slowed = ([log_ratio(one, quantity) for one in blocks] for blocks in (self.same, self.slowed))
+        return (same, slowed) if all(map(math.isfinite, [*same, *slowed])) else ([], [])
+
+
+def measure(
+    sessions: Mapping[Quantity, tuple[Session, Session]],
+    cell: str,
+    blocks: int,
+    on_block: Callable[[int, Block], None] = lambda *_: None,
+) -> dict[Quantity, Recorded]:
+    """Return blocks by the kind of time, 'wall' or 'processor', from sessions of the same code and of a slowed step.
+
+    The kinds alternate, so that the machine affects all alike. A failure raises `GenbenchError`.
     """
-    ratios: tuple[list[float], list[float]] = ([], [])
-    seconds = []
+    recorded = {kind: Recorded() for kind in sessions}
     for number in range(1, blocks + 1):
-        for kind, session in enumerate((same, slowed)):
-            begin = time.perf_counter()
-            block = session.block(number, [cell])
-            seconds.append(time.perf_counter() - begin)
-            ratios[kind].extend(measured.log_ratio for measured in block.measured)
-            on_block(number, block)
-    return ratios[0], ratios[1], seconds
+        for kind, (same, slowed) in sessions.items():
+            for session, found in ((same, recorded[kind].same), (slowed, recorded[kind].slowed)):
+                begin = time.perf_counter()
+                block = session.block(number, [cell])
+                recorded[kind].seconds.append(time.perf_counter() - begin)
+                found.extend(block.measured)
+                on_block(number, block)
+    return recorded
 
 
 def calibrate(
@@ -55,6 +75,7 @@ def calibrate(
     looks: LookSchedule,
     machine: dict[str, Any],
     created: str,
+    quantity: Quantity = "wall",
     decisions: int = DECISIONS,
 ) -> Calibration:
     """Return the calibration that follows from the recorded blocks. Raises ValueError for fewer than two of a kind."""
@@ -84,6 +105,7 @@ def calibrate(
     return Calibration(
         created=created,
         cell=cell,
+        quantity=quantity,
         machine=machine,
         spread=found.spread,
         detectable=math.expm1(scaled.detectable(looks.errors[-1], POWER)),
@@ -97,23 +119,24 @@ def calibrate(
 
 def store(calibration: Calibration) -> Path:
     """Store a calibration in the user's cache under its machine and cell, and return the file."""
-    path = _path(calibration.machine, calibration.cell)
+    path = _path(calibration.machine, calibration.cell, calibration.quantity)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
     return path
 
 
-def known(machine: dict[str, Any], cell: str) -> Calibration | None:
-    """Return the stored calibration for this machine and cell; None if there is none, or its file is damaged."""
+def known(machine: dict[str, Any], cell: str, quantity: Quantity = "wall") -> Calibration | None:
+    """Return the stored calibration for this machine, cell and quantity; None if it is missing or damaged."""
     try:
-        return msgspec.json.decode(_path(machine, cell).read_bytes(), type=Calibration)
+        return msgspec.json.decode(_path(machine, cell, quantity).read_bytes(), type=Calibration)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _path(machine: dict[str, Any], cell: str) -> Path:
+def _path(machine: dict[str, Any], cell: str, quantity: Quantity) -> Path:
     facts = {key: machine.get(key) for key in ("processor", "cores", "threads", "device")}
-    name = hashlib.sha256(json.dumps([facts, cell], sort_keys=True).encode()).hexdigest()[:16]
+    by = [] if quantity == "wall" else [quantity]  # calibrations by wall time are older than the choice
+    name = hashlib.sha256(json.dumps([facts, cell, *by], sort_keys=True).encode()).hexdigest()[:16]
     return cache_directory() / "calibrations" / f"{name}.json"
 
 

@@ -44,15 +44,18 @@ from genbench.data.loading import load_data
 from genbench.errors import GenbenchError
 from genbench.measure.accelerator import hide_gpus, select_device
 from genbench.measure.clock import synchronise, time_window, warm_up
+from genbench.measure.instructions import InstructionCounter, InstructionsUnavailable
+from genbench.measure.processor_time import processor_seconds
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import Plugin
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.lines import Lines
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.results.comparison import Quantity
 from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.system.processes import end_with_parent
 from genbench.train.builder import Built, build_cell
 from genbench.train.engines.selection import use_engine
 from genbench.train.memory_format import format_name
@@ -73,6 +76,12 @@ class LiveWorker:
         self._device = torch.device("cpu")
         self._control: Callable[[], None] | None = None
         self._settings = contextlib.ExitStack()  # of torch, for the precision of the open cell
+        self._unmeasured: dict[Quantity, str] = {}
+        self._instructions: InstructionCounter | None = None
+        try:
+            self._instructions = InstructionCounter()  # before torch starts its threads, so that they are counted
+        except InstructionsUnavailable as error:
+            self._unmeasured["instructions"] = str(error)
 
     def answer(self, question: Question) -> Answer:
         """Do what the question asks; a failure becomes the answer."""
@@ -85,7 +94,9 @@ class LiveWorker:
                 case Time():
                     assert self._built is not None
                     step = self._built.engine.step
-                    return self._time(slowed(step, question.slowdown) if question.slowdown else step, question.steps)
+                    if question.slowdown:
+                        step = slowed(step, question.slowdown, question.slowed_by)
+                    return self._time(step, question.steps)
                 case Control():
                     return self._time(self._control_round(), question.rounds)
         except Exception as error:
@@ -95,6 +106,8 @@ class LiveWorker:
     def close(self) -> None:
         """Restore the settings of torch."""
         self._settings.close()
+        if self._instructions is not None:
+            self._instructions.close()
 
     def _prepare(self, question: Prepare) -> Answer:
         if question.wire != WIRE_VERSION:
@@ -103,6 +116,8 @@ class LiveWorker:
             hide_gpus()
         set_up_torch(question.threads)
         self._device = select_device(question.device)
+        if self._device.type != "cpu":
+            self._unmeasured = dict.fromkeys(("processor", "instructions"), "the steps run on an accelerator")
         request = make_request(question.given, question.settings)
         self._catalogue = discover(request.plugins)
         unknown = {name: reason for name in request.models if (reason := _unknown(name, self._catalogue))}
@@ -119,6 +134,7 @@ class LiveWorker:
             torch=str(torch.__version__),
             packages={plugin.distribution: plugin.version for plugin in plugins},
             unknown=unknown,
+            unmeasured=self._unmeasured,
             cells=[
                 Cell(name=name, settings=_settings(cell.identity), reason=cell.reason)
                 for name, cell in self._cells.items()
@@ -139,12 +155,15 @@ class LiveWorker:
         record = use_engine(built.engine, built.recipe, chosen, question.step_options)
         _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
         enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
+        begin, busy = time.perf_counter(), processor_seconds()
         seconds_per_step = warm_up(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
+        processors = (processor_seconds() - busy) / (time.perf_counter() - begin)
         built.engine.read_terms()
         gc.collect()
         gc.freeze()
         return Opened(
             seconds_per_step=seconds_per_step,
+            processor_seconds_per_step=processors * seconds_per_step if self._device.type == "cpu" else 0.0,
             images_per_step=built.engine.images_per_step,
             engine=record.used,
             memory_format=format_name(built.memory_format),
@@ -155,15 +174,22 @@ class LiveWorker:
         gc.disable()
         work()  # the first work after a pause is slower: caches hold what ran meanwhile, and an idle device starts up
         synchronise(self._device)
+        counted, busy = self._count_instructions(), processor_seconds()
         begin = time.perf_counter()
         for _ in range(times):
             work()
         synchronise(self._device)
         seconds = time.perf_counter() - begin
+        busy, more = processor_seconds() - busy, self._count_instructions()
         gc.enable()
         if self._built is not None:
             self._built.engine.read_terms()
-        return Timed(seconds)
+        if self._device.type != "cpu":  # the processor only waits for the device
+            return Timed(seconds)
+        return Timed(seconds, busy, more - counted if counted is not None and more is not None else None)
+
+    def _count_instructions(self) -> int | None:
+        return None if self._instructions is None else self._instructions.read()
 
     def _control_round(self) -> Callable[[], None]:
         """Return work that uses torch only: a matrix product and a convolution with their gradients."""
@@ -183,15 +209,19 @@ class LiveWorker:
         return self._control
 
 
-def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
-    """Return a step that takes longer by `share` of its own time, in a busy loop: for calibration on a CPU."""
+def slowed(step: Callable[[], None], share: float, by: Quantity = "wall") -> Callable[[], None]:
+    """Return a step that takes longer by `share` of its own time, in a busy loop: for calibration on a CPU.
+
+    By processor time, the loop uses this share of the processor time of all threads.
+    """
+    clock, own = (time.perf_counter, time.perf_counter) if by == "wall" else (time.process_time, time.thread_time)
 
     def slow() -> None:
-        begin = time.perf_counter()
+        begin = clock()
         step()
-        now = time.perf_counter()
-        until = now + share * (now - begin)
-        while time.perf_counter() < until:
+        needed = share * (clock() - begin)
+        until = own() + needed
+        while own() < until:
             pass
 
     return slow
@@ -238,7 +268,7 @@ def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
 
 def main() -> None:
     """Answer questions until the session has exited."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session handles Ctrl-C
     lines = Lines(socket.socket(fileno=int(sys.argv[1])))
     worker = LiveWorker()

@@ -40,7 +40,7 @@ def find_reference(text: str, repository: Path) -> Reference:
     if text.endswith(".whl"):
         wheel = Path(text).expanduser()
         if not wheel.is_file():
-            raise UsageError(f"There is no wheel {text}.", HOW)
+            raise UsageError(f"There is no wheel {text}.", HOW, code="GB804")
         return Reference(text, "wheel", wheel.resolve())
     if text in (".", "..") or text.startswith(("./", "../", "/", "~")):
         return _directory(text)
@@ -55,9 +55,9 @@ def uncommitted(directory: Path) -> bool:
 def _directory(text: str) -> Reference:
     directory = Path(text).expanduser().resolve()
     if not directory.is_dir():
-        raise UsageError(f"There is no directory {text}.", HOW)
+        raise UsageError(f"There is no directory {text}.", HOW, code="GB804")
     if not (directory / "pyproject.toml").is_file():
-        raise UsageError(f"{text} has no pyproject.toml: it cannot be installed.", HOW)
+        raise UsageError(f"{text} has no pyproject.toml: it cannot be installed.", HOW, code="GB804")
     found = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     commit = found.stdout.strip() if found.returncode == 0 else ""
     return Reference(text, "directory", directory, commit, dirty=bool(commit) and uncommitted(directory))
@@ -69,11 +69,14 @@ def _revision(text: str, directory: Path) -> Reference:
         raise UsageError(
             f"'{text}' would be a revision, but {directory} is not in a git repository.",
             "Change to the repository, or name a directory or a wheel.",
+            code="GB804",
         )
     found = _git(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
     if found.returncode != 0:
         names = _git(directory, "for-each-ref", "--format=%(refname:short)").stdout.split()
-        raise UsageError(f"There is no revision '{text}' in this repository.{near_miss(text, names)}", HOW)
+        raise UsageError(
+            f"There is no revision '{text}' in this repository.{near_miss(text, names)}", HOW, code="GB804"
+        )
     return Reference(text, "revision", Path(top.stdout.strip()), found.stdout.strip())
 
 
@@ -83,4 +86,4 @@ def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["git", "-C", str(directory), *arguments], capture_output=True, text=True, check=False, errors="replace"
         )
     except FileNotFoundError:
-        raise UsageError("git is not installed; it is needed to find a revision.", HOW) from None
+        raise UsageError("git is not installed; it is needed to find a revision.", HOW, code="GB403") from None

@@ -8,12 +8,8 @@ block, not a window, is one sample.
 from __future__ import annotations
 
 import contextlib
-import math
-import os
 import random
 import signal
-import socket
-import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +36,7 @@ from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.process.environment import worker_environment
 from genbench.process.lines import Lines
 from genbench.process.spawn import ChildProcess
+from genbench.results.comparison import Quantity
 
 START = Path(__file__).with_name("start.py")
 ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that takes longer is killed
@@ -49,6 +46,7 @@ class ArmFailed(GenbenchError):
     """A worker exited, or could not answer; the message names its arm and the reason."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB805"
 
     def __init__(self, arm: str, reason: str) -> None:
         super().__init__(f"{arm}: {reason}")
@@ -65,25 +63,21 @@ class Protocol:
     control_rounds: int = 60
 
 
+# On a busy machine, most of a block's time is the start of its processes, and windows differ more: four times as many
+# windows halve what they add to the spread of blocks. The control takes as long as before.
+BUSY = Protocol(rounds=16, control_rounds=15)
+
+
 @dataclass(frozen=True)
 class Measured:
-    """One cell in one block: the seconds of each window, in the order of measurement."""
+    """One cell in one block: what each window took, in the order of measurement."""
 
     cell: str
     steps: int  # in each window
     order: str  # 'ABBABAAB': A is base
     seconds: tuple[float, ...]
-
-    @property
-    def log_ratio(self) -> float:
-        """The logarithm of head's time over base's: the median over pairs of neighbouring windows.
-
-        Disturbances of a few windows, as on a shared machine, do not move it. NaN if a window took no time.
-        """
-        if min(self.seconds) <= 0:
-            return math.nan
-        pairs = zip(self.order[::2], self.seconds[::2], self.seconds[1::2], strict=True)
-        return statistics.median(math.log(two / one if first == "A" else one / two) for first, one, two in pairs)
+    processor_seconds: tuple[float, ...] = ()  # empty: not measured in both arms
+    instructions: tuple[float, ...] = ()  # likewise
 
 
 @dataclass(frozen=True)
@@ -106,6 +100,7 @@ class Sides:
     not_comparable: Mapping[str, str]  # by cell: the settings of the step that differ
     impossible: Mapping[str, str]
     versions: Mapping[str, dict[str, str]]  # by arm
+    unmeasured: Mapping[Quantity, str] = field(default_factory=dict)  # what an arm cannot measure, and the reason
 
 
 class ArmWorker:
@@ -115,14 +110,10 @@ class ArmWorker:
         self.arm = arm
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            environment = worker_environment(self.arm.environment)
-            self._process = ChildProcess(
-                [str(START)], theirs.fileno(), environment=environment, directory=self.arm.place
-            )
-        ours.settimeout(ANSWER_SECONDS)
-        self._lines = Lines(ours)
+        environment = worker_environment(self.arm.environment)
+        self._process = ChildProcess([str(START)], environment=environment, directory=self.arm.place)
+        self._process.connection.settimeout(ANSWER_SECONDS)
+        self._lines = Lines(self._process.connection)
 
     def __enter__(self) -> ArmWorker:
         with contextlib.ExitStack() as undo:
@@ -188,7 +179,7 @@ def delayed_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         for first in caught[:1]:
-            os.kill(os.getpid(), first)
+            signal.raise_signal(first)
 
 
 class Session:
@@ -200,6 +191,7 @@ class Session:
         prepare: what both arms plan.
         protocol: how a block is measured.
         slowdown: share of time by which head's steps are deliberately slowed; 0 except for calibration.
+        slowed_by: the time that is meant, 'wall' or 'processor'.
         seed: of the order of cells and of the first arm in each alternation.
         memory_formats: by cell, chosen when it is first opened; another session may share them.
         step_options: likewise.
@@ -212,17 +204,40 @@ class Session:
         prepare: Prepare,
         protocol: Protocol | None = None,
         slowdown: float = 0.0,
+        slowed_by: Quantity = "wall",
         seed: int = 0,
         memory_formats: dict[str, KnownFormat] | None = None,
         step_options: dict[str, dict[str, str]] | None = None,
     ) -> None:
         self.base, self.head, self.prepare = base, head, prepare
         self.protocol = protocol or Protocol()
-        self.slowdown = slowdown
+        self.slowdown, self.slowed_by = slowdown, slowed_by
         self._order = random.Random(seed)
         self._steps: dict[str, int] = {}
         self.memory_formats: dict[str, KnownFormat] = {} if memory_formats is None else memory_formats
         self.step_options: dict[str, dict[str, str]] = {} if step_options is None else step_options
+
+    def against_itself(self) -> Session:
+        """Return a session that measures base in both arms, under the same conditions as this one."""
+        return Session(
+            self.base,
+            self.base,
+            self.prepare,
+            self.protocol,
+            memory_formats=self.memory_formats,
+            step_options=self.step_options,
+        )
+
+    def expect_load(self, threads: int) -> None:
+        """Measure as on a busy machine from now on: with more windows, and with this number of threads.
+
+        What was chosen for the steps with the former number is forgotten.
+        """
+        self.protocol = BUSY
+        self.prepare = msgspec.structs.replace(self.prepare, threads=threads)
+        self._steps.clear()
+        self.memory_formats.clear()
+        self.step_options.clear()
 
     def survey(self) -> Sides:
         """Ask both arms what they can measure, and pair their cells by name."""
@@ -234,7 +249,7 @@ class Session:
         assert isinstance(of_head, Prepared)
         unknown_to_both = [reason for name, reason in of_head.unknown.items() if name in of_base.unknown]
         if unknown_to_both:
-            raise UsageError(unknown_to_both[0])
+            raise UsageError(unknown_to_both[0], code="GB805")
         before, after = {cell.name: cell for cell in of_base.cells}, {cell.name: cell for cell in of_head.cells}
         both = [name for name in after if name in before]
         reasons = {name: before[name].reason or after[name].reason for name in both}
@@ -249,6 +264,7 @@ class Session:
                 "base": {"genbench": of_base.genbench, "torch": of_base.torch, **of_base.packages},
                 "head": {"genbench": of_head.genbench, "torch": of_head.torch, **of_head.packages},
             },
+            unmeasured={**_unmeasured("base", of_base), **_unmeasured("head", of_head)},
         )
 
     def block(self, number: int, cells: Sequence[str], on_cell: Callable[[str], None] = lambda _: None) -> Block:
@@ -284,7 +300,9 @@ class Session:
     def open(self, cell: str, base: ArmWorker, head: ArmWorker) -> None:
         """Build a cell in both arms and warm it up, in one memory format and with the same options of the step.
 
-        Base's step time sets the steps per window, and its choice the memory format and options, once for all blocks.
+        Base's step sets the steps per window, and its choice the memory format and options, once for all blocks. On a
+        busy machine a step takes longer than the processor time of all its threads: that counts then, so that a window
+        holds as much work as on an idle machine.
         """
         of_base = self._open(cell, base, self.memory_formats.get(cell, ""), self.step_options.get(cell))
         of_head = self._open(cell, head, of_base.memory_format or FIXED_FORMAT, of_base.step_options)
@@ -293,7 +311,8 @@ class Session:
             of_base = self._open(cell, base, of_head.memory_format or FIXED_FORMAT, of_head.step_options)
         self.memory_formats[cell] = of_base.memory_format or FIXED_FORMAT
         self.step_options[cell] = of_base.step_options
-        self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / of_base.seconds_per_step)))
+        per_step = min(filter(None, (of_base.seconds_per_step, of_base.processor_seconds_per_step)))
+        self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / per_step)))
         engines = [of_base.engine, of_head.engine]
         if len(set(engines)) > 1:
             raise ArmFailed(
@@ -313,7 +332,7 @@ class Session:
     def time(self, cell: str, base: ArmWorker, head: ArmWorker, slowdown: float = 0.0) -> Measured:
         """Time the windows of the open cell; head's steps are slowed by this share of their time."""
         steps = self._steps[cell]
-        return self._windows(cell, steps, Time(steps), Time(steps, slowdown), base, head)
+        return self._windows(cell, steps, Time(steps), Time(steps, slowdown, self.slowed_by), base, head)
 
     def control(self, base: ArmWorker, head: ArmWorker) -> Measured:
         """Time work that depends on neither arm, in the same alternation."""
@@ -325,15 +344,36 @@ class Session:
     ) -> Measured:
         first = self._order.choice(("ABBA", "BAAB"))
         order = "".join(first if n % 2 == 0 else first[::-1].translate(_OTHER) for n in range(self.protocol.rounds))
-        seconds = []
+        timed = []
         for arm in order:
             answer = base.ask(of_base) if arm == "A" else head.ask(of_head)
             assert isinstance(answer, Timed)
-            seconds.append(answer.seconds)
-        return Measured(cell, steps, order, tuple(seconds))
+            timed.append(answer)
+        return Measured(
+            cell,
+            steps,
+            order,
+            tuple(one.seconds for one in timed),
+            _complete([one.processor_seconds for one in timed]),
+            _complete([one.instructions for one in timed]),
+        )
 
 
 _OTHER = str.maketrans("AB", "BA")
+
+
+def _unmeasured(arm: str, prepared: Prepared) -> Mapping[Quantity, str]:
+    if prepared.unmeasured is None:
+        return dict.fromkeys(
+            ("processor", "instructions"), f"the genbench of {arm}, {prepared.genbench}, measures time only"
+        )
+    return prepared.unmeasured
+
+
+def _complete(values: Sequence[float | None]) -> tuple[float, ...]:
+    """Return the values if there is one for each window; otherwise nothing."""
+    found = tuple(value for value in values if value is not None)
+    return found if len(found) == len(values) else ()
 
 
 def _difference(before: Mapping[str, object], after: Mapping[str, object]) -> str:

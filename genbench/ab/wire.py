@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from genbench.api.options import OptionValue
+from genbench.results.comparison import Quantity
 
 WIRE_VERSION = 1
 KnownFormat: TypeAlias = Literal["", "contiguous", "channels_last"]  # a memory format; '': not known
@@ -41,6 +42,7 @@ class Time(msgspec.Struct, frozen=True, tag="time"):
 
     steps: int
     slowdown: float = 0.0  # share of each step's time by which it is slowed: for calibration
+    slowed_by: Quantity = "wall"  # the time that is meant: 'wall' or 'processor'
 
 
 class Control(msgspec.Struct, frozen=True, tag="control"):
@@ -65,12 +67,14 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", kw_only=True):
     packages: dict[str, str] = {}  # versions of the distributions of the plugins involved
     cells: list[Cell] = []
     unknown: dict[str, str] = {}  # by model that this version does not have: the reason
+    unmeasured: dict[Quantity, str] | None = None  # quantities that it cannot measure: the reason; None: all but time
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
     """The cell is ready, with the time of a step at the end of the warm-up."""
 
     seconds_per_step: float
+    processor_seconds_per_step: float = 0.0  # 0.0: not measured
     images_per_step: int
     engine: str = "eager"  # that executes the steps; versions that do not say so know no other
     memory_format: KnownFormat = ""  # versions that do not say so use `FIXED_FORMAT`
@@ -78,9 +82,11 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):
-    """The time that was measured."""
+    """What the window took; None is not measured, or not known to a version from before these fields."""
 
     seconds: float
+    processor_seconds: float | None = None
+    instructions: int | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -29,3 +31,27 @@ class ImageData:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what a reader of the results must know, such as skipped files
     factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, for the held-out images: name -> (N,)
+
+
+_SHOW: ContextVar[Callable[[str, int, int], object]] = ContextVar("show", default=lambda *_: None)
+
+
+def show_loading(what: str, done: int, total: int) -> None:
+    """Show in the progress of a run how far the loading of a dataset has come; call it from the dataset's `load`.
+
+    Args:
+        what: what is being done, such as ``downloading faces.zip, MB``.
+        done: how much of it is done.
+        total: out of how much.
+    """
+    _SHOW.get()(what, done, total)
+
+
+@contextmanager
+def loading_shown(show: Callable[[str, int, int], object]) -> Iterator[None]:
+    """Pass what datasets show inside the context to `show`."""
+    token = _SHOW.set(show)
+    try:
+        yield
+    finally:
+        _SHOW.reset(token)

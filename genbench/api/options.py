@@ -141,7 +141,7 @@ def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], own
     for name in given:
         if name not in known:
             listing = f"{owner} has: {', '.join(sorted(known))}." if known else f"{owner} has no options."
-            raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing)
+            raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing, code="GB101")
     return {name: opt.check(given.get(name, opt.default), owner) for name, opt in known.items()}
 
 

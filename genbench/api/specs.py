@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+# Names of files begin with it; Windows reserves some words, also before a dot.
+_NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)\.)[a-z0-9][a-z0-9._-]*")
 LONGEST_NAME = 50  # characters: the id of a cell, which names its files, contains the names of three specs
 _LONGEST_METRIC = 2 * LONGEST_NAME + 1  # the names of metrics contain those of extractors, and name no file
 _SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # annotations that every spec checks
@@ -72,7 +73,8 @@ class Spec:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"{type(self).__name__} has the name {self.name!r}.",
-                "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit.",
+                "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit, and not "
+                "with 'con.', 'nul.' or another name that Windows reserves.",
             )
         longest = _LONGEST_METRIC if isinstance(self, MetricSpec) else LONGEST_NAME
         if len(self.name) > longest:

@@ -51,18 +51,22 @@ def require_api(declared: object, offered: str = API_VERSION) -> None:
     if declared is None:
         return
     if not isinstance(declared, str) or not re.fullmatch(r"\d+(\.\d+)?", declared):
-        raise SpecError(f"{NAME} = {declared!r} is not a version.", f'Write it as text, such as {NAME} = "{offered}".')
+        raise SpecError(
+            f"{NAME} = {declared!r} is not a version.", f'Write it as text, such as {NAME} = "{offered}".', code="GB207"
+        )
     major, minor = _numbers(declared)
     offered_major, offered_minor = _numbers(offered)
     if major < offered_major:
         raise SpecError(
             f"it was written for version {declared} of genbench's plugin interface; this genbench has {offered}.",
             "Install a newer version of the plugin, or an older genbench.",
+            code="GB207",
         )
     if (major, minor) > (offered_major, offered_minor):
         raise SpecError(
             f"it needs version {declared} of genbench's plugin interface; this genbench has {offered}.",
             "Install a newer genbench, or an older version of the plugin.",
+            code="GB207",
         )
 
 

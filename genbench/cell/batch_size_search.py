@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import msgspec
 import torch
@@ -22,6 +20,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Finished
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellIdentity, CellResult
+from genbench.system.signals import called_after
 from genbench.train.builder import build_cell
 from genbench.train.memory_format import use_memory_format
 from genbench.train.torch_setup import step_settings
@@ -111,21 +110,12 @@ def _free_memory() -> None:
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `_TimeIsUp` inside after that time; only the main thread can be interrupted."""
-    active = True
 
-    def expire(number: int, frame: FrameType | None) -> None:
-        if active:
-            raise _TimeIsUp
+    def expire() -> None:
+        raise _TimeIsUp
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, expire)
-    # Repeated every second, because Python ignores an exception that is raised during garbage collection.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
+    with called_after(seconds, expire):  # repeatedly: Python ignores an exception raised during garbage collection
         yield
-    finally:
-        active = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -6,6 +6,7 @@ from genbench.cell.memory_limits import is_out_of_memory
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import error_location
 from genbench.plugins.calls import origin_of
+from genbench.results.failure_codes import CODES, GPU_FAILED
 from genbench.results.schema import Status
 
 _LONGEST = 2000  # characters of an error's text that are kept
@@ -22,9 +23,22 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
         return "oom", f"{first[:300]}; use a smaller --batch-size, or raise --memory-limit"
     if isinstance(error, GenbenchError):
         return "failed", text
-    if isinstance(error, RuntimeError) and any(word in text for word in _GPU_WORDS):
+    if _is_of_gpu(error):
         return "failed", _gpu_failure(text)
     return "failed", f"{type(error).__name__}: {text}{error_location(error, or_machinery=True)}{origin_of(error)}"
+
+
+def error_code(error: BaseException) -> str:
+    """Return the code of a cell that raised this error, see `genbench explain`."""
+    if is_out_of_memory(error):
+        return CODES["oom"]
+    if isinstance(error, GenbenchError):
+        return error.code
+    return GPU_FAILED if _is_of_gpu(error) else CODES["failed"]
+
+
+def _is_of_gpu(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and any(word in str(error)[:_LONGEST] for word in _GPU_WORDS)
 
 
 def _gpu_failure(text: str) -> str:

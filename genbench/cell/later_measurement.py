@@ -45,13 +45,14 @@ def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
     limit_memory(job.memory_limit, device)
     catalogue, run = load_catalogue(job.plugins), RunDirectory(Path(job.run))
     channel.activity("loading data")
-    data = load_data(identity.dataset, identity.image_shape, catalogue)
+    data = load_data(identity.dataset, identity.image_shape, catalogue, channel.count)
     result = run.read_cells([planned.id]).results.get(planned.id)
     trained_on = result.comparability.data_hash if result is not None and result.comparability is not None else ""
     if trained_on and trained_on != data.hash:
         raise DataError(
             f"The images of '{identity.dataset.name}' have changed since this cell was trained.",
             "Restore them, or start a new run.",
+            code="GB309",
         )
     channel.activity("loading weights")
     dataset = catalogue.require("datasets", identity.dataset.name).spec

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import resource
 
 import torch
 
 from genbench.measure.capabilities import can, is_accelerator
 from genbench.measure.machine import available_bytes
 from genbench.measure.memory import data_bytes
+from genbench.system.means import uses_linux
 
 _MEMORY_WORDS = (
     *("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "std::bad_alloc"),
@@ -24,7 +24,7 @@ _SCARCE = 0.1  # of the memory
 def limit_memory(gib: float | None, device: torch.device, processes: int = 1) -> float | None:
     """Limit the memory that this process can allocate in addition to what it uses; return the limit in GiB, or None.
 
-    An infinite limit means none.
+    An infinite limit means none. Only Linux can limit the memory of a process; a GPU can everywhere.
 
     It already uses about 1 GiB of address space for the interpreter and torch. On a CPU the default is nine tenths of
     the available memory, so that a cell that needs more fails without affecting the machine; processes that train one
@@ -33,23 +33,34 @@ def limit_memory(gib: float | None, device: torch.device, processes: int = 1) ->
     """
     if gib == math.inf:
         return None
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if uses_linux():
+        _write_no_core()
     if is_accelerator(device):
         if not (gib and can(device).memory_share):
             return None
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total), device)
         return gib
+    if not uses_linux():
+        return None  # no other system limits what a process maps
     available = available_bytes()
     limit = int(gib * 2**30) if gib else int(0.9 * available) if available else None
     if limit is None:
         return None
     limit //= processes
+    import resource
+
     with contextlib.suppress(ValueError, OSError):
         bound = data_bytes() + limit
         resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))  # Linux counts private writable mappings
     return limit / 2**30
+
+
+def _write_no_core() -> None:
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -177,7 +177,7 @@ class PartialResult:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
 
     def result(
-        self, planned: PlannedCell, status: Status, reason: str, provenance: Provenance, total_seconds: float
+        self, planned: PlannedCell, status: Status, reason: str, code: str, provenance: Provenance, total_seconds: float
     ) -> CellResult:
         """Return the result of the cell, with everything known so far."""
         known: dict[str, Any] = {}
@@ -188,6 +188,7 @@ class PartialResult:
             identity=planned.identity,
             status=status,
             reason=reason,
+            code=code,
             synthetic_data=planned.synthetic_data,
             provenance=provenance,
             durations=Durations(**self.seconds, total=total_seconds),

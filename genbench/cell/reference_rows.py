@@ -33,11 +33,12 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     limit_memory(job.memory_limit, device)
     catalogue = load_catalogue(job.plugins)
     channel.activity("loading data")
-    data = load_data(planned.dataset, planned.image_shape, catalogue)
+    data = load_data(planned.dataset, planned.image_shape, catalogue, channel.count)
     extractors = UsedExtractors(planned, catalogue, data, device, channel.count).prepare()
     channel.activity("measuring reference rows")
     spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
     held_out = data.test_pixels[: planned.samples]
+    labels = None if data.test_labels is None else data.test_labels[: planned.samples]
     with contextlib.suppress(OSError):  # a full disk loses the image, not the numbers
         points = data.train_pixels if spec.points else None
         write_samples(RunDirectory(Path(job.run)).sample_path(planned.id), held_out, points)
@@ -45,7 +46,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     rng = seeded_generator(0, "noise", torch.device("cpu"))
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
     rows = [
-        _row(HELD_OUT, Images(held_out), planned, catalogue, data, device, channel.count),
+        _row(HELD_OUT, Images(held_out, labels), planned, catalogue, data, device, channel.count),
         _row(NOISE, Images(noise), planned, catalogue, data, device, channel.count),
     ]
     return ReferenceResult(

@@ -10,12 +10,13 @@ import msgspec
 
 from genbench.cell import stages
 from genbench.cell.batch_size_search import suggest_batch
-from genbench.cell.failure import diagnose
+from genbench.cell.failure import diagnose, error_code
 from genbench.cell.partial_result import PartialResult
 from genbench.measure import machine
 from genbench.process.messages import Finished, Job
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.consistency import storable
+from genbench.results.failure_codes import CONNECTION_LOST
 from genbench.results.schema import CellResult, PlannedCell, Provenance, Status
 from genbench.train.divergence import Diverged
 from genbench.train.process_group import MainRankError, World
@@ -37,6 +38,7 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     started, begin = datetime.now(UTC), time.perf_counter()
     load_before = machine.load_average()
     status: Status
+    code = ""
 
     def result(status: Status, reason: str) -> CellResult:
         elapsed = time.perf_counter() - begin
@@ -50,7 +52,7 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
             versions=machine.versions(),
             load_average=[load_before, machine.load_average()],
         )
-        return known.result(planned, status, reason, provenance, elapsed)
+        return known.result(planned, status, reason, code, provenance, elapsed)
 
     try:
         status, reason = _run_stages(job, planned, channel, world, known, result)
@@ -62,6 +64,7 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
         channel.handle_exception(error)
         lost = world.lost_connection(error)
         status, reason = diagnose(error)
+        code = CONNECTION_LOST if lost else error_code(error)
         reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason
     if status == "oom" and known.train_briefly:
         return suggest_batch(result(status, reason), known.train_briefly, channel)

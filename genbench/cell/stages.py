@@ -115,6 +115,7 @@ def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: Wor
         raise UsageError(
             f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
             "NVIDIA GPUs with compute capability 8.0 or later have it; use --precision fp32 or bf16.",
+            code="GB405",
         )
     catalogue = load_catalogue(job.plugins)
     known.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
@@ -127,7 +128,9 @@ def load(cell: Cell) -> LoadedData:
     identity, known = cell.planned.identity, cell.known
     cell.channel.activity("loading data")
     with known.timing("load"):
-        data = cell.world.main_rank_first(lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue))
+        data = cell.world.main_rank_first(
+            lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue, cell.channel.count)
+        )
     known.notes += data.notes
     known.add(LoadRecord(comparability(cell.recipe, cell.device, data, cell.job.processes)))
     return data

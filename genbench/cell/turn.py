@@ -7,10 +7,11 @@ ends, in whatever way.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from genbench.system.locks import FileLock
 
 _LOOK_SECONDS = 0.02  # a cell that waits for its turn must also notice a request to stop
 
@@ -20,29 +21,28 @@ class Turn:
 
     def __init__(self, path: str = "") -> None:
         self._path = path
-        self._descriptor: int | None = None
+        self._lock: FileLock | None = None
         self.waited = 0.0  # seconds
 
     def take(self, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Wait for the turn, unless this cell has it; return whether it has, which a request to stop prevents."""
-        if not self._path or self._descriptor is not None:
+        if not self._path or self._lock is not None:
             return True
-        begin, descriptor = time.monotonic(), os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while not _locked(descriptor):
+        begin, lock = time.monotonic(), FileLock(Path(self._path), create=True)
+        while not _taken(lock):
             if stopping():
-                os.close(descriptor)
+                lock.close()
                 return False
             time.sleep(_LOOK_SECONDS)
-        self._descriptor = descriptor
+        self._lock = lock
         self.waited += time.monotonic() - begin
         return True
 
     def release(self) -> None:
         """Let another cell have it."""
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # closing is not enough: a child may have inherited it
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -54,9 +54,9 @@ class Turn:
             self.release()
 
 
-def _locked(descriptor: int) -> bool:
+def _taken(lock: FileLock) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.take()
     except BlockingIOError:
         return False
     return True

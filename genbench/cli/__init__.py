@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import importlib
+import io
 import os
-import select
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +20,7 @@ import click
 
 from genbench import __version__
 from genbench.cli.output import echo
-from genbench.errors import ExitCode, GenbenchError, UsageError, near_miss
+from genbench.errors import ExitCode, GenbenchError, UsageError, how_to_explain, near_miss
 
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
@@ -46,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "metrics": "Certify a feature extractor, or verify a faster way to run it.",
     "plugin": "Create, test, show or list plugins.",
     "doctor": "Check this machine and installation; attach the output to bug reports.",
+    "explain": "Explain the code of an error, such as GB101: causes and remedies.",
     "env": "Show the hardware and software versions of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }
@@ -61,6 +63,8 @@ _PATH_ERRORS = {
     errno.ESTALE: "Its network file system has changed; try again.",
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO), _CHECK_PATH),
 }
+
+_COMMAND_LINE = "GB102"  # of what click finds wrong
 
 EPILOG = """\b
 Exit codes: 0 success, 1 check failed, 2 usage error, 3 inconclusive,
@@ -153,7 +157,21 @@ def _print_next_steps(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
+    _accept_any_character()
+    gc.set_threshold(50_000, 20, 100)  # thousands of cells have no cycles: looking for some takes a fifth of the time
     sys.exit(invoke(arguments))
+
+
+def _accept_any_character() -> None:
+    """Let standard output print what its encoding lacks, as question marks; standard error escapes it.
+
+    On Windows, files and pipes get UTF-8, as everywhere else, unless the user has chosen an encoding.
+    """
+    unchosen = sys.platform == "win32" and "PYTHONIOENCODING" not in os.environ
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            errors = "replace" if stream is sys.stdout else stream.errors
+            stream.reconfigure(encoding="utf-8" if unchosen else stream.encoding, errors=errors)
 
 
 def invoke(arguments: list[str] | None = None) -> int:
@@ -161,7 +179,7 @@ def invoke(arguments: list[str] | None = None) -> int:
     context: click.Context | None = None
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     if not _has_working_directory() and not {"-h", "--help", "--version"} & {*given}:
-        echo("Error: The working directory no longer exists.\nChange to an existing one with cd.", err=True)
+        _echo_error("Error: The working directory no longer exists.\nChange to an existing one with cd.", "GB701")
         return ExitCode.USAGE
     try:
         if arguments is None and (instruction := os.environ.get("_GENBENCH_COMPLETE")):
@@ -178,16 +196,16 @@ def invoke(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
-        echo("Interrupted.", err=True)
+        _echo_error("Interrupted.", "GB511")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            echo(how_to_explain(_COMMAND_LINE), err=True)
         return ExitCode.USAGE
     except GenbenchError as error:
         kind = "" if error.exit_code == ExitCode.INTERRUPTED else "Error: "
-        echo(f"{kind}{error.cause}", err=True)
-        if error.cure:
-            echo(error.cure, err=True)
+        _echo_error("\n".join(filter(None, [f"{kind}{error.cause}", error.cure])), error.code)
         return error.exit_code
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
@@ -195,17 +213,23 @@ def invoke(arguments: list[str] | None = None) -> int:
             return int(context.obj) if context is not None and context.obj else ExitCode.OK
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _discard_output()
-            echo(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", err=True)
+            _echo_error(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", "GB702")
             return ExitCode.USAGE
         refused = _refused_path(error)
         if refused:
-            echo(f"Error: {refused}", err=True)
+            _echo_error(f"Error: {refused}", "GB701")
             return ExitCode.USAGE
         import traceback
 
         echo(traceback.format_exc(), err=True, nl=False)
-        echo("This is a bug in genbench; please report it with the traceback above.", err=True)
+        _echo_error("This is a bug in genbench; please report it with the traceback above.", "GB999")
         return ExitCode.BUG
+
+
+def _echo_error(text: str, code: str) -> None:
+    """Print a message that ends the command, and how its code is explained."""
+    echo(text, err=True)
+    echo(how_to_explain(code), err=True)
 
 
 def _refused_path(error: Exception) -> str:
@@ -227,7 +251,9 @@ def _check_text(arguments: Iterable[str]) -> None:
         except UnicodeEncodeError:
             possible = False
         if not possible:
-            raise UsageError(f"The argument {argument!r} contains a character that no path or name can have.")
+            raise UsageError(
+                f"The argument {argument!r} contains a character that no path or name can have.", code="GB102"
+            )
 
 
 def _has_working_directory() -> bool:
@@ -241,10 +267,9 @@ def _has_working_directory() -> bool:
 
 def _is_output_closed() -> bool:
     """Return whether the reader of stdout or stderr has left; any other broken pipe is an error."""
-    watched = select.poll()
-    watched.register(1, 0)
-    watched.register(2, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))
+    from genbench.system.opening import is_output_closed
+
+    return is_output_closed()
 
 
 def _discard_output() -> None:

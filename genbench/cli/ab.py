@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genbench.cli.flags import config_option, timing_options
 from genbench.cli.output import echo, print_result
 from genbench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from genbench.gate.quantity import DecideBy
 
 
 @click.command("ab")
@@ -21,6 +24,10 @@ from genbench.errors import ExitCode
     help="Folder inside REF to install, such as plugins/mine; repeatable. [default: the top folder]",
 )  # fmt: skip
 @config_option
+@click.option(
+    "--decide-by", type=click.Choice(["auto", "wall", "processor", "instructions"]), default="auto", show_default=True,
+    help="Quantity per step that decides. auto: wall time, unless base differs from itself too much by it.",
+)  # fmt: skip
 @click.option("--max-minutes", type=float, metavar="MINUTES", help="Stop after this time, even without a decision.")
 @click.option(
     "--out", type=click.Path(), metavar="DIR",
@@ -34,6 +41,7 @@ def command(
     packages: tuple[str, ...],
     settings: tuple[str, ...],
     config: str | None,
+    decide_by: DecideBy,
     max_minutes: float | None,
     out: str | None,
     quiet: bool,
@@ -49,8 +57,8 @@ def command(
     from genbench.commands.versions.live import compare_versions
 
     found = compare_versions(
-        base, head, package=packages, max_slowdown=max_slowdown, max_minutes=max_minutes, set=settings, config=config,
-        out=out, progress=not quiet, **flags,
+        base, head, package=packages, max_slowdown=max_slowdown, decide_by=decide_by, max_minutes=max_minutes,
+        set=settings, config=config, out=out, progress=not quiet, **flags,
     )  # fmt: skip
     code = ExitCode.INTERRUPTED if found.interrupted else found.verdict.exit_code
     print_result(found, as_json, code)

@@ -69,7 +69,7 @@ def command(
         if out is None:
             return code
     if out is None:
-        raise UsageError("--out is missing.", "Name the folder of the site, such as --out site.")
+        raise UsageError("--out is missing.", "Name the folder of the site, such as --out site.", code="GB102")
     known = read_checks(Path(checks).expanduser()) if checks is not None else None
     with show_image_progress("Reading runs") as progress:
         built = build_board(runs, out, title, known, progress)

@@ -51,7 +51,9 @@ def command(
         gate = {"--limit": limit, "--all": everything, "--summary": summary, "--junit": junit}
         if unused := [flag for flag, value in gate.items() if value]:
             raise UsageError(
-                f"{', '.join(unused)} belongs to the comparison of two results.", "Give BASE and HEAD, or leave it out."
+                f"{', '.join(unused)} belongs to the comparison of two results.",
+                "Give BASE and HEAD, or leave it out.",
+                code="GB104",
             )
         loaded = load(*results)
         print_result(loaded.compare_over_datasets(metrics) if over_datasets else loaded.compare(metrics), as_json)
@@ -60,6 +62,7 @@ def command(
         raise UsageError(
             f"{len(results)} results cannot be compared{' by --metric' if metrics is not None else ''}.",
             "Give BASE and HEAD, one RUN whose cells are compared with each other, or RUNs with --over-datasets.",
+            code="GB102",
         )
     from genbench.cli._judgement import report_judgement
     from genbench.commands.comparisons.judgement import compare

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import click
 import msgspec
@@ -38,14 +38,73 @@ _HOW_TO_LOAD = {  # file below the home directory, and what stands in it
     "zsh": (".zshrc", "source"),
     "fish": (".config/fish/completions/genbench.fish", ""),
 }
+# click's own scripts end a line of fish at the first comma, and put a space after `dcgan.` and `dcgan.width=`.
+_SCRIPTS = {
+    "bash": """\
+%(complete_func)s() {
+    local kind value
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            *) COMPREPLY+=("$value") ;;
+        esac
+    done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete "$1")
+    if [[ ${COMPREPLY[*]} == *[.=] ]]; then compopt -o nospace 2> /dev/null; fi
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+""",
+    "zsh": """\
+%(complete_func)s() {
+    local kind value about
+    local -a answer plain described unfinished
+    local -x %(complete_var)s=zsh_complete COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT - 1))
+    answer=("${(@f)$(%(prog_name)s)}")
+    for kind value about in $answer; do
+        case $kind in
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+            plain)
+                if [[ $about != _ ]]; then described+=("$value:$about")
+                elif [[ $value == *[.=] ]]; then unfinished+=("$value")
+                else plain+=("$value")
+                fi ;;
+        esac
+    done
+    (( $#described )) && _describe -V genbench described -U
+    (( $#plain )) && compadd -U -V genbench -a plain
+    (( $#unfinished )) && compadd -U -S '' -V genbench -a unfinished
+}
+autoload -Uz compinit && compinit
+compdef %(complete_func)s %(prog_name)s
+""",
+    "fish": """\
+function %(complete_func)s
+    set -lx %(complete_var)s fish_complete
+    set -lx COMP_WORDS (commandline -cp)
+    set -lx COMP_CWORD (commandline -ct)
+    for answer in (%(prog_name)s)
+        set -l parts (string split -m 1 , -- $answer)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $parts[2]
+            case file
+                __fish_complete_path $parts[2]
+            case plain
+                printf '%%s\\n' $parts[2]
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+""",
+}
 
 
 def complete(cli: click.Command, instruction: str) -> int:
     """Answer the shell; return the exit code."""
-    for name in ("bash", "zsh", "fish"):
-        base: Any = shell_completion.get_completion_class(name)
-        if not issubclass(base, _Completion):
-            shell_completion.add_completion_class(type(name, (_Completion, base), {}))
+    for name in _SCRIPTS:
+        shell_completion.add_completion_class(_completion_class(name))
     return shell_completion.shell_complete(cli, {}, "genbench", VARIABLE, instruction)
 
 
@@ -56,16 +115,15 @@ def install(cli: click.Command, shell: str | None) -> str:
         raise UsageError(
             f"There is no completion for the shell '{name}'.",
             "Name one of bash, zsh and fish: genbench --install-completion bash",
+            code="GB102",
         )
-    kind = shell_completion.get_completion_class(name)
-    assert kind is not None
-    script = kind(cli, {}, "genbench", VARIABLE).source()
+    script = _completion_class(name)(cli, {}, "genbench", VARIABLE).source()
     start = Path.home() / _HOW_TO_LOAD[name][0]
     if name == "fish":
         _write(start, script)
         return f"{start} was written. Completion works in new shells."
     own = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "genbench" / f"completion.{name}"
-    _write(own, f"autoload -Uz compinit && compinit\n{script}" if name == "zsh" else script)
+    _write(own, script)
     line = f'source "{own}"  # genbench completion'
     before = start.read_text(encoding="utf-8") if start.exists() else ""
     if line not in before.splitlines():
@@ -87,6 +145,9 @@ class _Completion(shell_completion.ShellComplete):
             joined = f"{owner}="
             incomplete = f"{joined}{value}"
         found = self._completions(args, incomplete)
+        if self.name != "bash" and incomplete.startswith("--") and "=" in incomplete:  # these replace the whole word
+            flag = incomplete.partition("=")[0]
+            return [CompletionItem(f"{flag}={item.value}", item.type) for item in found]
         return [CompletionItem(item.value.removeprefix(joined), item.type) for item in found] if joined else found
 
     def _completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
@@ -94,6 +155,17 @@ class _Completion(shell_completion.ShellComplete):
         part, incomplete = shell_completion._resolve_incomplete(context, args, incomplete)
         found = _values(part, args, incomplete) if isinstance(part, click.Parameter) else None
         return part.shell_complete(context, incomplete) if found is None else found
+
+
+def _completion_class(name: str) -> type[shell_completion.ShellComplete]:
+    """Return what answers a shell."""
+    base: Any = {
+        "bash": shell_completion.BashComplete,
+        "zsh": shell_completion.ZshComplete,
+        "fish": shell_completion.FishComplete,
+    }[name]
+    found = type(name, (_Completion, base), {"source_template": _SCRIPTS[name]})
+    return cast(type[shell_completion.ShellComplete], found)
 
 
 def _values(part: click.Parameter, words: Sequence[str], incomplete: str) -> list[CompletionItem] | None:

@@ -122,12 +122,14 @@ def command(
 
     explains = explain or protocol is not None
     if figure is not None and not explains:
-        raise UsageError("--figure draws an explanation.", "Add --explain.")
+        raise UsageError("--figure draws an explanation.", "Add --explain.", code="GB104")
     if explains:
         _require_no_other_metrics(fake, metrics=metrics, set=settings, n_real=n_real, save_stats=save_stats)
     out = None if save_stats is None else output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
-        raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
+        raise UsageError(
+            "FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.", code="GB102"
+        )
 
     from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
@@ -166,12 +168,14 @@ def _explain(
 def _require_no_other_metrics(fake: str | None, **others: object) -> None:
     """Raise `UsageError` for flags that --explain cannot honour."""
     if fake is None:
-        raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE --explain`.")
+        raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE --explain`.", code="GB102")
     for name, value in others.items():
         if value:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(
-                f"{flag} has no meaning with --explain, which explains the Fréchet distance of images.", f"Drop {flag}."
+                f"{flag} has no meaning with --explain, which explains the Fréchet distance of images.",
+                f"Drop {flag}.",
+                code="GB104",
             )
 
 

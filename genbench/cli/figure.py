@@ -74,7 +74,9 @@ def command(
     if kind == LADDER:
         if len(runs) != 1 or x or names or where or log_x is not None or over_seeds is not None:
             raise UsageError(
-                "A ladder is drawn from one certificate.", "Give one JSON file, --log-y, --theme, --width and --height."
+                "A ladder is drawn from one certificate.",
+                "Give one JSON file, --log-y, --theme, --width and --height.",
+                code="GB710",
             )
         figure = certificate_figure(runs[0], log_y=log_y, theme=theme, width=width, height=height)
     elif kind == TUNING:
@@ -84,6 +86,7 @@ def command(
             raise UsageError(
                 "A figure of kind tuning shows one tuning.",
                 "Give one directory of `genbench tune`, --log-x, --log-y, --theme, --width and --height.",
+                code="GB710",
             )
         tuning = load_tuning(runs[0])
         figure = tuning.figure(log_x=log_x, log_y=log_y, theme=theme, width=width, height=height)

@@ -201,6 +201,8 @@ def settings_filter(given: Iterable[str]) -> dict[str, list[str]]:
     for text in given:
         name, equals, values = text.partition("=")
         if not (name.strip() and equals):
-            raise UsageError(f"--where {text} is not valid.", "Write --where SETTING=VALUE, for example status=ok.")
+            raise UsageError(
+                f"--where {text} is not valid.", "Write --where SETTING=VALUE, for example status=ok.", code="GB102"
+            )
         found.setdefault(name.strip(), []).extend(value.strip() for value in values.split(","))
     return found

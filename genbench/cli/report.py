@@ -26,4 +26,4 @@ def command(runs: tuple[str, ...], out: str | None) -> None:
     for path in written.paths:
         echo(path)
     if written.problems:
-        raise UsageError("\n".join(written.problems))
+        raise UsageError("\n".join(written.problems), code="GB702")

@@ -24,7 +24,7 @@ from genbench.cli.flags import (
     weights_flag,
 )
 from genbench.cli.output import echo, line_width, record_exit_code
-from genbench.errors import ExitCode, UsageError
+from genbench.errors import ExitCode, UsageError, how_to_explain
 from genbench.planning.profiles import PROFILES
 from genbench.planning.request import Request, make_request, read_config
 
@@ -154,16 +154,20 @@ def command(
             raise UsageError(
                 f"--resume continues a fixed plan; --{named.replace('_', '-')} cannot change it.",
                 "Remove it, or start a new run.",
+                code="GB108",
             )
         if dry_run:
             raise UsageError(
                 "--dry-run previews a new plan; it does not work with --resume.",
                 f"To see which cells are missing, run: genbench show {resume}",
+                code="GB104",
             )
         changes = flags | {"set": make_request({}, settings).set}
         return _report(continue_run(resume, executor, output, changes, trust_plugins), quiet, as_json)
     if trust_plugins:
-        raise UsageError("--trust-plugins concerns the plugin files of an existing run.", "Use it with --resume.")
+        raise UsageError(
+            "--trust-plugins concerns the plugin files of an existing run.", "Use it with --resume.", code="GB104"
+        )
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
     request = make_request(merged, settings)
@@ -184,15 +188,19 @@ def _dry_run(request: Request, executor: JobRunner, notify: Callable[[str], obje
 
 def _report(finished: Finished, quiet: bool, as_json: bool) -> int:
     """Print the table of a run and return the exit code."""
-    from genbench.report.table.render import render
+    from genbench.report.table.render import READABLE_ROWS, render
 
     code = ExitCode.OK if finished.succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if finished.interruption is not None else code
     record_exit_code(code)
-    text = render(finished.summary.table, "json" if as_json else "plain", width=line_width())
+    name, rows = ("json", None) if as_json else ("plain", READABLE_ROWS)
+    text = render(finished.summary.table, name, width=line_width(), most_rows=rows)
     echo(text, nl=False, as_json=as_json)
     if not (quiet or as_json):
         echo(f"\nImages and report: {finished.run.path / 'report.html'}", err=True)
     if finished.interruption is not None:
         echo(finished.interruption, err=True)
+        finished = finished._replace(codes=(*finished.codes, finished.interruption.code))
+    if finished.codes:
+        echo(how_to_explain(*finished.codes), err=True)
     return code

@@ -32,6 +32,12 @@ from genbench.errors import NoDataError
 @click.option(
     "--letters", is_flag=True, help="Metrics over seeds: letters of significance groups, as `compare RUN` has them."
 )
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The first N rows only, by --sort or the first metric; 0: all. [default: 300 with plain, else all]",
+)
 @click.option("--wide", is_flag=True, help="Plain: every column, each row in one line, however wide.")
 @target_option("[default: the targets of the runs]")
 def command(
@@ -43,11 +49,13 @@ def command(
     over_seeds: bool | None,
     no_references: bool,
     letters: bool,
+    rows: int | None,
     wide: bool,
     target: tuple[str, ...],
 ) -> None:
     """Print the comparison table of one or more RUNs."""
     from genbench.commands.load import load
+    from genbench.report.table.render import READABLE_ROWS
 
     results = load(*runs)
     if not results.damaged and all(cell.status == "not run" for cell in results):
@@ -57,4 +65,6 @@ def command(
     table = results.table(
         names, sort, over_seeds=over_seeds, targets=target, references=not no_references, letters=letters
     )
-    echo(table.text(format_name, None if wide else line_width()), nl=False, as_json=format_name == "json")
+    most = (READABLE_ROWS if format_name == "plain" else 0) if rows is None else rows
+    text = table.text(format_name, None if wide else line_width(), most or None)
+    echo(text, nl=False, as_json=format_name == "json")

@@ -112,7 +112,9 @@ def command(
         allowed = Allowed([str(Path(file).resolve()) for file in flags["plugins"] or ()], trust_plugins)
         return _report(continue_tuning(Path(resume), executor, output, limits, allowed, flags["weights"]), as_json)
     if trust_plugins:
-        raise UsageError("--trust-plugins concerns the plugin files of an existing tuning.", "Use it with --resume.")
+        raise UsageError(
+            "--trust-plugins concerns the plugin files of an existing tuning.", "Use it with --resume.", code="GB104"
+        )
     how = {name: value for name in _SEARCH if (value := flags.pop(name)) is not None}
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
@@ -134,6 +136,7 @@ def _require_resumable(given: dict[str, Any]) -> None:
             raise UsageError(
                 f"--resume goes on with a fixed tuning; --{name.replace('_', '-')} cannot change it.",
                 "Remove it, or start a new tuning.",
+                code="GB108",
             )
 
 

@@ -58,6 +58,7 @@ def _file_of(plugin: PluginSource) -> str:
         raise UsageError(
             f"{plugin!r} is neither a file nor a module.",
             "Workers are other processes and load plugins from files: give the path of the .py file that defines it.",
+            code="GB203",
         )
     file = getattr(plugin, "__file__", None)
     if file is None or not file.endswith(".py") or plugin.__name__ == "__main__":
@@ -65,6 +66,7 @@ def _file_of(plugin: PluginSource) -> str:
             f"The module '{plugin.__name__}' has no file of its own, from which workers, which are other processes, "
             "could load it.",
             "Write it to a file, in a notebook with %%writefile my_plugin.py, and give its path.",
+            code="GB203",
         )
     return str(file)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -41,7 +41,7 @@ class Cell:
 
     outcome: CellOutcome
     directory: RunDirectory
-    name: str  # as people see it; different cells of a run have different names
+    _names: Callable[[], Mapping[str, str]]  # of all cells of the run, by id
 
     def __repr__(self) -> str:
         return f"<Cell {self.name}: {self.status}>"
@@ -50,6 +50,11 @@ class Cell:
     def id(self) -> str:
         """The id, which is the name of its files."""
         return self.outcome.planned.id
+
+    @property
+    def name(self) -> str:
+        """The name as people see it; different cells of a run have different names."""
+        return self._names()[self.id]
 
     @property
     def run(self) -> str:

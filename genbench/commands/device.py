@@ -28,6 +28,7 @@ def parse_device(text: str) -> str:
     raise UsageError(
         f"Unknown device '{text}'.{near_miss(text, DEVICES)}",
         f"Devices: {', '.join(DEVICES)}; cuda:1 is the second GPU.",
+        code="GB101",
     )
 
 
@@ -54,13 +55,15 @@ def _require_present(device: str, facts: Mapping[str, Any], hint: str = "", coun
     first, present = int(number or 0), len(facts[kind])
     if first >= present:
         why = facts[f"{kind}_reason"] or f"number of {kind.upper()} devices: {present}"
-        raise UsageError(f"No device '{device}': {why}.", f"{hint}Use --device cpu.")
+        raise UsageError(f"No device '{device}': {why}.", f"{hint}Use --device cpu.", code="GB401")
     unusable: Mapping[str, str] = facts.get(f"{kind}_unusable", {})
     for index in range(first, first + count):
         if str(index) in unusable:
             others = [f"{kind}:{other}" for other in range(present) if str(other) not in unusable]
             remedy = f"Use another, such as --device {others[0]}, or --device cpu." if others else "Use --device cpu."
-            raise UsageError(f"The device '{kind}:{index}' cannot be used: {unusable[str(index)]}.", f"{hint}{remedy}")
+            raise UsageError(
+                f"The device '{kind}:{index}' cannot be used: {unusable[str(index)]}.", f"{hint}{remedy}", code="GB401"
+            )
 
 
 def require_processes(

@@ -113,7 +113,7 @@ def save_image_statistics(
     """
     out = Path(path).expanduser()
     if out.suffix.lower() != ".npz":
-        raise UsageError(f"{out} is not an .npz file.", "Use the suffix .npz.")
+        raise UsageError(f"{out} is not an .npz file.", "Use the suffix .npz.", code="GB710")
     settings = DistanceSettings(
         extractor, _text(weights), device, batch_size, strict=strict, plugins=plugin_paths(plugins)
     )
@@ -139,7 +139,9 @@ def measure_distance(
         names, extractors = [spec.name for spec in specs], extractors_of(specs)
         if save_to is not None and len(extractors) != 1:
             raise UsageError(
-                "--save-stats stores the features of one extractor only.", "Choose metrics of one extractor."
+                "--save-stats stores the features of one extractor only.",
+                "Choose metrics of one extractor.",
+                code="GB104",
             )
         evaluation, registry = image_set_evaluation(real, fake, settings, names, catalogue, show_progress)
         with contextlib.closing(evaluation):
@@ -177,7 +179,9 @@ def image_set_evaluation(
     first = resolved(real, "real")
     if settings.n_real is not None and first.statistics is None:
         raise UsageError(
-            f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
+            f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.",
+            "Drop --n-real.",
+            code="GB104",
         )
     registry = _import_plugins(metrics, catalogue)
     evaluation = ImageSetEvaluation(

@@ -36,6 +36,7 @@ from genbench.report.progress import Display, QuietDisplay
 from genbench.report.summary import Summary, write_summary
 from genbench.report.table.layout import clean
 from genbench.results.cell_names import shown_names
+from genbench.results.failure_codes import METRIC_FAILED, codes_of
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
 from genbench.runner.job_runner import JobRunner
@@ -144,6 +145,7 @@ def _executor_of(record: RunRecord, given: str | None, settings: Settings, catal
         raise UsageError(
             f"--resume continues a fixed plan: --set can change options of the executor '{name}', not of '{other}'.",
             "Remove it, or start a new run.",
+            code="GB108",
         )
     check_settings(settings, [catalogue.require("executors", name).spec], catalogue)
     planned = {before.name: before.options} if before is not None else {}
@@ -173,6 +175,7 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
                 f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
                 f"{origin.version}, but {plugin.version} is installed: results of both would not be comparable.",
                 "Install the planned version again, or start a new run.",
+                code="GB207",
             )
 
 
@@ -215,6 +218,7 @@ class Finished(NamedTuple):
     summary: Summary
     succeeded: bool  # see `Results.succeeded`
     interruption: Interrupted | None
+    codes: tuple[str, ...] = ()  # of what failed, for `genbench explain`
 
 
 def executor_of_run(
@@ -237,9 +241,9 @@ def execute(
         names = shown_names(record.cells)
 
         def execute_cells(part: RunRecord) -> None:
-            supervisor = Supervisor(run, part, catalogue, executor, display, device, trackers)
-            supervisor.names = names | {id: name for id, name in supervisor.names.items() if id not in names}
-            supervisor.execute()
+            added = any(cell.id not in names for cell in part.cells)  # by a race
+            own = shown_names(part.cells) | names if added else names
+            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own).execute()
 
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
@@ -260,9 +264,11 @@ def execute(
     summary = write_summary(run, contents)
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")
-    for failure in failed_metrics(record.cells, contents.cells.results):
+    failures = failed_metrics(record.cells, contents.cells.results)
+    for failure in failures:
         output.notify(f"Failed: {clean(failure, 2000)}")
-    return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption)
+    codes = codes_of(contents.cells.results.values()) + (METRIC_FAILED,) * bool(failures)
+    return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption, codes)
 
 
 def _default_path(models: Sequence[str]) -> Path:

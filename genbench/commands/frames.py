@@ -44,7 +44,9 @@ class Frame:
 def make_frame(cells: Sequence[Cell], table: Table, layout: str) -> Frame:
     """Return the rows of one layout; `table` has a row for each cell. Raises `UsageError` for an unknown layout."""
     if layout not in _LAYOUTS:
-        raise UsageError(f"Unknown layout '{layout}'.{near_miss(layout, _LAYOUTS)}", f"Layouts: {', '.join(_LAYOUTS)}.")
+        raise UsageError(
+            f"Unknown layout '{layout}'.{near_miss(layout, _LAYOUTS)}", f"Layouts: {', '.join(_LAYOUTS)}.", code="GB101"
+        )
     return _LAYOUTS[layout](cells, table)
 
 
@@ -79,6 +81,7 @@ def _missing(library: str) -> UsageError:
     return UsageError(
         f"{library} is not installed.",
         f"Install it with `pip install {library}`, or use results.table().records, which needs nothing.",
+        code="GB403",
     )
 
 

@@ -21,7 +21,7 @@ def load(*paths: str | Path | Iterable[str | Path]) -> Results:
     """
     given = [path for one in paths for path in ([one] if isinstance(one, str | Path) else one)]
     if not given:
-        raise UsageError("No run directory is given.", 'Write genbench.load("results/first").')
+        raise UsageError("No run directory is given.", 'Write genbench.load("results/first").', code="GB705")
     directories = [RunDirectory.open(path) for path in given]
     contents = named_apart(directories, [directory.read() for directory in directories])
     return Results([LoadedRun(*run) for run in zip(directories, contents, strict=True)])

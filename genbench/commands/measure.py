@@ -106,14 +106,18 @@ def measure_run(
 
 def _require_something(request: Request) -> None:
     if request.metrics == ():
-        raise UsageError("--metrics is empty.", "Name at least one; see `genbench list metrics`.")
+        raise UsageError("--metrics is empty.", "Name at least one; see `genbench list metrics`.", code="GB102")
     if request.metrics is None and not request.samplers:
         raise UsageError(
-            "There is nothing to measure.", "Name metrics with --metrics, or samplers with --samplers, or both."
+            "There is nothing to measure.",
+            "Name metrics with --metrics, or samplers with --samplers, or both.",
+            code="GB102",
         )
     if request.metrics is None and request.set:
         raise UsageError(
-            "--set needs --metrics.", "Name the metrics; without --metrics, they keep their earlier options."
+            "--set needs --metrics.",
+            "Name the metrics; without --metrics, they keep their earlier options.",
+            code="GB104",
         )
 
 
@@ -123,7 +127,7 @@ def _cells(directory: RunDirectory, part: str | None) -> list[PlannedCell]:
         return directory.record.cells
     cell = directory.find_cell(part)
     if cell.reason:
-        raise UsageError(f"{cell.id} has been skipped: {cell.reason}", "Choose another cell.")
+        raise UsageError(f"{cell.id} has been skipped: {cell.reason}", "Choose another cell.", code="GB605")
     return [cell]
 
 

@@ -12,9 +12,11 @@ def output_path(given: str | Path, flag: str, suffix: str) -> Path:
     """Return the path of a file to write; raise `UsageError` for another suffix or a missing folder."""
     path = Path(given).expanduser()
     if path.suffix.lower() != suffix:
-        raise UsageError(f"{flag} {given} is not a {suffix} file.", f"Use the suffix {suffix}.")
+        raise UsageError(f"{flag} {given} is not a {suffix} file.", f"Use the suffix {suffix}.", code="GB710")
     if not path.parent.is_dir():
-        raise UsageError(f"{flag} {given}: the folder {path.parent} does not exist.", "Create it, or choose another.")
+        raise UsageError(
+            f"{flag} {given}: the folder {path.parent} does not exist.", "Create it, or choose another.", code="GB702"
+        )
     return path
 
 
@@ -23,4 +25,6 @@ def write_output(path: Path, data: bytes, flag: str) -> None:
     try:
         atomic_write(path, data)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", f"Choose another {flag}.") from error
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror or error}.", f"Choose another {flag}.", code="GB702"
+        ) from error

@@ -20,6 +20,7 @@ from genbench.results.schema import Choice, PlannedCell, Rendezvous
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.local_executor import Sharing
 from genbench.runner.supervisor import interrupt_on_signals
+from genbench.system.means import uses_linux
 
 
 class Prepared(NamedTuple):
@@ -64,7 +65,14 @@ def prepared(request: Request, executor: JobRunner, notify: Callable[[str], obje
             meeting = make_rendezvous(request)
             facts = require_present(pool, plan.cells, device, meeting, chosen=request.device != "auto")
             require_sharing(pool, plan.cells, device, chosen, request.threads)
+            require_limit_possible(request.memory_limit, device)
         yield Prepared(pool, catalogue, plan, reporters, chosen, device, facts)
+
+
+def require_limit_possible(memory_limit: float | None, device: str) -> None:
+    """Raise `UsageError` for a memory limit that this system cannot impose; on a GPU, torch does."""
+    if memory_limit and device == "cpu" and not uses_linux():
+        raise UsageError("Only Linux can limit the memory of a cell on the CPU.", "Remove --memory-limit.")
 
 
 def require_present(
@@ -95,13 +103,16 @@ def require_elsewhere_possible(request: Request, runner: JobRunner) -> None:
         raise UsageError(
             f"{where} needs a --device: the devices of this machine say nothing about the nodes.",
             "Add --device cuda or --device cpu.",
+            code="GB901",
         )
     if runner.in_process:
         raise UsageError(
-            f"--in-process and --pdb run the cells in this process, {where} elsewhere.", "Remove one of them."
+            f"--in-process and --pdb run the cells in this process, {where} elsewhere.",
+            "Remove one of them.",
+            code="GB901",
         )
     if request.rdzv_endpoint is not None or (request.recipe.get("nnodes") or 1) != 1:
-        raise UsageError(f"{where} executes a cell on one node.", "Remove --nnodes and --rdzv-endpoint.")
+        raise UsageError(f"{where} executes a cell on one node.", "Remove --nnodes and --rdzv-endpoint.", code="GB901")
 
 
 def time_limit(plan: Plan, request: Request) -> float | None:

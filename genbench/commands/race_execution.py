@@ -7,6 +7,7 @@ from them, so an interrupted race goes on as it would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -90,11 +91,12 @@ def _run_race(state: _State, number: int, planned: PlannedRace, tell: Callable[[
         cells = [_cell(state, planned, name, place) for place in places for name in left_after(planned, looks)]
         state.add(cells)
         state.execute(cells)
-        results = state.run.read_cells().results
-        entrants = {
-            name: _entrant(planned, [results.get(_cell(state, planned, name, p).id) for p in range(places.stop)])
+        ids = {
+            name: [_cell(state, planned, name, place).id for place in range(places.stop)]
             for name in left_after(planned, looks)
         }
+        results = state.run.read_cells(chain.from_iterable(ids.values())).results
+        entrants = {name: _entrant(planned, [results.get(id) for id in own]) for name, own in ids.items()}
         found = look(entrants, places.stop, limits, planned.direction, dropped_as_worse(looks))
         state.decide(number, found)
         tell(look_text(planned, [*looks, found]))

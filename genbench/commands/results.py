@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,13 +34,13 @@ from genbench.report.figures.figure import Figure
 from genbench.report.figures.kinds import Shown, figure_of_runs
 from genbench.report.figures.options import Options
 from genbench.report.html.paged_report import write_report
-from genbench.report.run_details import describe_cell, describe_run
+from genbench.report.run_details import damaged_files, describe_cell, describe_run
 from genbench.report.summary import write_summary
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
 from genbench.report.table.outcome import CellOutcome, outcomes_of
-from genbench.report.table.render import arrange
+from genbench.report.table.render import require_columns
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
 from genbench.results.store import LoadedRun, RunContents, RunDirectory, without_cells
@@ -117,11 +118,11 @@ class Results:
     @property
     def damaged(self) -> dict[str, str]:
         """Files, and entries of plans, that could not be read, with the reason."""
-        found: dict[str, str] = {}
-        for directory, contents in self._runs:
-            described: dict[str, str] = describe_run(directory, contents)["damaged"]
-            found |= {directory.shown(directory.path / name): why for name, why in described.items()}
-        return found
+        return {
+            directory.shown(directory.path / name): why
+            for directory, contents in self._runs
+            for name, why in damaged_files(contents).items()
+        }
 
     @property
     def succeeded(self) -> bool:
@@ -139,10 +140,10 @@ class Results:
         return str(self.table())
 
     def _repr_html_(self) -> str:
-        return self.table().text("html")
+        return self.table()._repr_html_()
 
     def _repr_markdown_(self) -> str:
-        return self.table().text("github")
+        return self.table()._repr_markdown_()
 
     def cell(self, part: str) -> Cell:
         """Return the only cell with this id, model or variant, or else with this text in its id.
@@ -156,10 +157,14 @@ class Results:
             return found[0]
         if found:
             raise UsageError(
-                f"'{part}' matches {len(found)} cells.", f"They are: {', '.join(cell.name for cell in found)}."
+                f"'{part}' matches {len(found)} cells.",
+                f"They are: {', '.join(cell.name for cell in found)}.",
+                code="GB107",
             )
         names = list(dict.fromkeys(cell.model for cell in self._cells))
-        raise UsageError(f"No cell matches '{part}'.{near_miss(part, names)}", f"Models: {', '.join(names)}.")
+        raise UsageError(
+            f"No cell matches '{part}'.{near_miss(part, names)}", f"Models: {', '.join(names)}.", code="GB708"
+        )
 
     def where(self, settings: Mapping[str, Any] | None = None, /, **more: Any) -> Results:
         """Return the cells with these settings; a list of values means any of them.
@@ -169,6 +174,8 @@ class Results:
         Raises `UsageError` with the nearest name where no cell has such a setting.
         """
         wanted = {**(settings or {}), **more}
+        if not wanted:
+            return self
         return self._subset(
             [cell for cell, fits in zip(self._cells, matches(self._cells, wanted), strict=True) if fits]
         )
@@ -186,7 +193,9 @@ class Results:
         if quantity not in (*metrics, *SPEED_COLUMNS):
             known = [*sorted(metrics), *SPEED_COLUMNS]
             raise UsageError(
-                f"No cell has measured '{quantity}'.{near_miss(quantity, known)}", f"Choose from: {', '.join(known)}."
+                f"No cell has measured '{quantity}'.{near_miss(quantity, known)}",
+                f"Choose from: {', '.join(known)}.",
+                code="GB602",
             )
         cell_of = {cell.outcome: cell for cell in self._cells}
         groups = comparable_groups(cell_of, quantity)
@@ -222,7 +231,7 @@ class Results:
         """
         made = self._table(over_seeds, targets, references, letters)
         shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
-        arrange(made, sort, columns)  # raises the error for an unknown column here, not where it is printed
+        require_columns(made, sort, columns)  # here, not where it is printed
         return shown
 
     def report(self, path: str | Path) -> Path:
@@ -236,7 +245,9 @@ class Results:
             write_report(file, self._runs, {(cell.run, cell.id) for cell in self._cells})
         except OSError as error:
             raise UsageError(
-                f"{file} cannot be written: {error.strerror or error}.", "Name a file in a folder that exists."
+                f"{file} cannot be written: {error.strerror or error}.",
+                "Name a file in a folder that exists.",
+                code="GB702",
             ) from error
         return file
 
@@ -248,7 +259,7 @@ class Results:
         directory, _ = self._only_run("share no report.html", "Name a file for it: --out comparison.html.")
         if directory.archive is not None:
             cure = "Name a file to write: --out report.html."
-            raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure)
+            raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure, code="GB702")
         summary = write_summary(directory)
         return WrittenFiles(tuple(summary.written), tuple(summary.warnings))
 
@@ -410,7 +421,7 @@ class Results:
 
     def _only_run(self, why_not: str, cure: str) -> LoadedRun:
         if len(self._runs) != 1:
-            raise UsageError(f"{len(self._runs)} runs {why_not}.", cure)
+            raise UsageError(f"{len(self._runs)} runs {why_not}.", cure, code="GB705")
         return self._runs[0]
 
     def _shown_runs(self) -> list[str]:
@@ -458,9 +469,9 @@ class Results:
 
 def _cells(runs: Sequence[LoadedRun]) -> Iterator[Cell]:
     for directory, contents in runs:
-        names = shown_names(contents.record.cells)
+        names = cache(partial(shown_names, contents.record.cells))  # those of thousands take a second
         for outcome in outcomes_of([contents]):
-            yield Cell(outcome, directory, names[outcome.planned.id])
+            yield Cell(outcome, directory, names)
 
 
 def _pooled(row: Row, columns: Sequence[Column], cell_of: Mapping[CellOutcome, Cell]) -> PooledCells:

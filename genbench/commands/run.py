@@ -20,7 +20,14 @@ from genbench.commands.execution import (
     resumption_named,
 )
 from genbench.commands.load import load
-from genbench.commands.preparation import choose_job_runner, prepared, require_present, require_sharing, require_unicode
+from genbench.commands.preparation import (
+    choose_job_runner,
+    prepared,
+    require_limit_possible,
+    require_present,
+    require_sharing,
+    require_unicode,
+)
 from genbench.commands.results import Results
 from genbench.commands.weights import inception_weights
 from genbench.planning.executor_choice import LOCAL
@@ -219,6 +226,7 @@ def continue_run(
         record, catalogue, device = reopen_run(run, dict(changes), allowed, output.notify)
         if record.executor is None or record.executor.name == LOCAL:
             require_present(pool, record.cells, device, record.rendezvous, chosen=True)
+            require_limit_possible(changes.get("memory_limit"), device)
             if record.executor is not None:
                 require_sharing(pool, record.cells, device, record.executor, record.threads)
         return execute(pool, run, record, catalogue, device, output)

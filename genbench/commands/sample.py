@@ -123,7 +123,7 @@ def sample(
     _forbid_combination(given, "--reconstruct", ("--seed", "--truncate", "--sampler"))
     _forbid_combination(given, "--sampler", ("--truncate",))
     if steps is not None and interpolate is None:
-        raise UsageError("--steps needs --interpolate A:B.", "Add --interpolate, or remove --steps.")
+        raise UsageError("--steps needs --interpolate A:B.", "Add --interpolate, or remove --steps.", code="GB606")
     _require_numbers(count, seed, steps)
     seeds = None if interpolate is None else _parse_seeds(interpolate)
     destination = None if out is None else parse_destination(str(out), animated=seeds is not None)
@@ -153,7 +153,9 @@ def _trained(cell: Cell | str, run: str | Path | None, device: str, best: bool, 
     if isinstance(cell, Cell):
         return load_trained(cell.directory, cell.outcome.planned, select_present_device(device), best, allowed)
     if run is None:
-        raise UsageError(f"The run of the cell '{cell}' is not given.", "Pass run=, or a cell of genbench.load.")
+        raise UsageError(
+            f"The run of the cell '{cell}' is not given.", "Pass run=, or a cell of genbench.load.", code="GB705"
+        )
     directory = RunDirectory.open_unpacked(run)
     return load_trained(directory, directory.find_cell(cell), select_present_device(device), best, allowed)
 
@@ -171,6 +173,7 @@ def _reconstructed(trained: TrainedModel, folder: str, count: int, label: int | 
         raise UsageError(
             f"Model '{trained.model.name}' is conditional: it needs the class of the images.",
             f"Add --class with a number from 0 to {trained.classes - 1} or the name of a class.",
+            code="GB606",
         )
     pixels, problems = read_image_folder(folder, trained, count)
     again = reconstruct_images(trained, pixels, make_labels(trained, label, len(pixels)))
@@ -194,7 +197,7 @@ def _forbid_combination(given: Mapping[str, object], one: str, others: tuple[str
         return
     for other in others:
         if given[other] is not None:
-            raise UsageError(f"{one} and {other} cannot be combined.", "Remove one of them.")
+            raise UsageError(f"{one} and {other} cannot be combined.", "Remove one of them.", code="GB606")
 
 
 def _require_numbers(count: int | None, seed: int | None, steps: int | None) -> None:

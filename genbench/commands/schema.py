@@ -22,6 +22,8 @@ def json_schema(record: str | None = None) -> dict[str, Any]:
         record: ``cell``, ``reference``, ``run``, ``race`` or ``tuning``.
     """
     if record is not None and record not in RECORDS:
-        raise UsageError(f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.")
+        raise UsageError(
+            f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.", code="GB101"
+        )
     schemas = {name: msgspec.json.schema(kind) for name, kind in RECORDS.items()}
     return schemas if record is None else schemas[record]

@@ -56,10 +56,11 @@ def _find_name(given: str, names: Sequence[str]) -> str:
         raise UsageError(
             f"'{given}' may mean {' or '.join(alike)}.",
             f"Write where({{'{alike[0]}': …}}), which takes names as they are.",
+            code="GB107",
         )
     keywords = {_keyword(name): name for name in names}
     close = near_miss(_keyword(given), keywords)
-    raise UsageError(f"No cell has a setting '{given}'.{close}", f"Settings: {', '.join(names)}.")
+    raise UsageError(f"No cell has a setting '{given}'.{close}", f"Settings: {', '.join(names)}.", code="GB101")
 
 
 def _keyword(name: str) -> str:
@@ -71,7 +72,9 @@ def _require_statuses(given: Any) -> None:
     for status in [given] if isinstance(given, str) else given:
         if status not in known:
             raise UsageError(
-                f"There is no status '{status}'.{near_miss(str(status), known)}", f"Statuses: {', '.join(known)}."
+                f"There is no status '{status}'.{near_miss(str(status), known)}",
+                f"Statuses: {', '.join(known)}.",
+                code="GB101",
             )
 
 

@@ -22,7 +22,9 @@ def inception_weights(path: str | None) -> Iterator[None]:
         return
     file = Path(path).expanduser()
     if not file.is_file():
-        raise UsageError(f"--weights {path} is not a file.", "Give the path of the file with the Inception weights.")
+        raise UsageError(
+            f"--weights {path} is not a file.", "Give the path of the file with the Inception weights.", code="GB701"
+        )
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(file.resolve())
     try:

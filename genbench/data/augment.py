@@ -63,12 +63,14 @@ class GeometricTransform:
                 f"augment_flip, augment_rotate, augment_scale and augment_crop cannot be used: images of "
                 f"{height}×{width} are points.",
                 "Set them to 0 for this dataset.",
+                code="GB510",
             )
         down, right = (int(self.crop * side + 1e-9) for side in (height, width))
         if self.crop and not (down or right):
             raise UsageError(
                 f"augment_crop = {self.crop:g} is less than one pixel for images of {height}×{width}.",
                 f"Use 0, or at least {1 / max(height, width):.3g}.",
+                code="GB510",
             )
         return down, right
 

@@ -9,7 +9,6 @@ not read the files through. Entries may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -27,6 +26,7 @@ from torch import Tensor
 from genbench.api.images import ImageData, Images
 from genbench.api.options import OptionValue
 from genbench.data.content_hash import content_hash
+from genbench.system.locks import FileLock
 
 CACHE_VERSION = 1  # raised when the content of an entry, or how built-in loaders prepare images, changes
 
@@ -139,8 +139,10 @@ def _scratch(parent: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as held:
         with _locked(parent, wait=True) as locks:  # no process may see the new directory before it is locked
             for old in parent.glob(f"{_SCRATCH}*") if locks else ():
-                with contextlib.suppress(OSError), _locked(old) as abandoned:
-                    if abandoned:
+                with contextlib.suppress(OSError):
+                    with _locked(old) as abandoned:
+                        pass
+                    if abandoned:  # nobody uses it again
                         shutil.rmtree(old)
             outer = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
             held.callback(shutil.rmtree, outer, ignore_errors=True)
@@ -153,16 +155,13 @@ def _scratch(parent: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _locked(directory: Path, wait: bool = False) -> Iterator[bool]:
     """Lock a directory, and yield whether that succeeded: it may be in use, or the file system may lack locks."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
+    with FileLock(directory) as lock:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            lock.take(wait)
             held = True
         except OSError:
             held = False
         yield held
-    finally:
-        os.close(descriptor)
 
 
 def _move(scratch: Path, path: Path) -> None:

@@ -25,6 +25,7 @@ from genbench.data.source import BatchSettings, Shard, require_position
 from genbench.errors import DataError
 from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
+from genbench.system.means import uses_linux
 
 _SHARED_MEMORY = "/dev/shm"  # where torch's workers put their batches
 _SILENT_SECONDS = 300  # without a batch from the workers, after which they are given up
@@ -59,6 +60,11 @@ class LoaderImages:
     """
 
     def __init__(self, settings: BatchSettings, workers: int = 0) -> None:
+        if workers and not uses_linux():
+            raise DataError(
+                "Loader workers need Linux: elsewhere each of them would get a copy of all images.",
+                "Use --loader-workers 0.",
+            )
         self.pixels = settings.pixels.contiguous()
         self.labels = settings.labels
         self.batch_size = settings.batch_size
@@ -159,7 +165,7 @@ class LoaderImages:
         needed = batch * (self._workers * BATCHES_AHEAD + 1)
         try:
             found = os.statvfs(_SHARED_MEMORY)
-        except OSError:  # this system has no such folder
+        except (OSError, AttributeError):  # this system has no such folder
             return
         free = found.f_bavail * found.f_frsize
         if free < needed:
@@ -168,6 +174,7 @@ class LoaderImages:
                 f"{batch / 2**20:,.2f} MiB, but {_SHARED_MEMORY} has {free / 2**20:,.1f} MiB.",
                 "Use fewer loader_workers or a smaller batch, set loader_workers = 0, or give the container more "
                 "shared memory (docker run --shm-size).",
+                code="GB310",
             )
 
     def _require_workers(self, timeout: float = 0.0) -> None:
@@ -241,18 +248,21 @@ def _no_batch_arrived() -> DataError:
         f"The processes that read training images sent nothing for {_SILENT_SECONDS} s: a disk or network file system "
         "does not answer, or the shared memory (/dev/shm) is full.",
         "Run again with --resume when the disk answers. Where shared memory is small, set loader_workers = 0.",
+        code="GB310",
     )
 
 
 def _worker_died(code: int) -> DataError:
     """Return the error for a worker process that exited with this code; a signal is a negative one."""
-    if code == -signal.SIGBUS:
+    if uses_linux() and code == -signal.SIGBUS:
         return DataError(
             "A process that reads training images was killed by SIGBUS: the cache file was truncated, or the shared "
             "memory (/dev/shm) is full.",
             "Run again, which prepares the images again. Where shared memory is small, set loader_workers = 0.",
+            code="GB310",
         )
     return DataError(
         f"A process that reads training images {describe_exit(code)}.",
         "Run again with --resume; where memory was short, use fewer loader_workers.",
+        code="GB310",
     )

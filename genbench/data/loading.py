@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from genbench.api.evaluation import ExtractorData
-from genbench.api.images import ImageData, Images, Shape
+from genbench.api.evaluation import ExtractorData, show_nothing
+from genbench.api.images import ImageData, Images, Shape, loading_shown
 from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
 from genbench.data.declaration import check_data
@@ -23,6 +23,7 @@ from genbench.errors import DataError
 from genbench.plugins.calls import PluginFunction, defined_at
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
+from genbench.process.worker_channel import ShowCount
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
 
@@ -57,13 +58,15 @@ class LoadedData:
         return ExtractorData(dataset, self.hash, self.train, self.test, cache_directory(), self.class_names)
 
 
-def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
+def load_data(choice: Choice, shape: Shape, catalogue: Catalogue, show: ShowCount = show_nothing) -> LoadedData:
     """Load a dataset and check that it matches its spec; raise `DataError` where it does not.
 
     Where the dataset has a signature, its images are stored in the cache and memory-mapped from there; where the cache
-    cannot be written, a note says so. With the split 'validation', see `validation_split`.
+    cannot be written, a note says so. With the split 'validation', see `validation_split`. `show` learns how far a
+    download is.
     """
-    loaded = _load(choice, shape, catalogue)
+    with loading_shown(show):
+        loaded = _load(choice, shape, catalogue)
     return validation_split(loaded) if choice.split == "validation" else loaded
 
 
@@ -139,7 +142,7 @@ def _stating(place: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure) from error
+        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure, code=error.code) from error
 
 
 def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
-import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from genbench.system.means import uses_linux
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -57,7 +58,7 @@ def prefetch(array: np.ndarray[Any, Any], rows: Rows) -> None:
 
 def major_faults() -> int:
     """Return how often this thread has waited for a page from the disk; 0 where the system does not count."""
-    if sys.platform != "linux":
+    if not uses_linux():
         return 0
     import resource
 
@@ -66,7 +67,7 @@ def major_faults() -> int:
 
 @functools.cache
 def _posix_madvise() -> Callable[[int, int, int], int] | None:
-    if sys.platform != "linux":
+    if not uses_linux():
         return None
     advise = ctypes.CDLL(None).posix_madvise
     advise.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]

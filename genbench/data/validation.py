@@ -30,6 +30,7 @@ def validation_split(data: LoadedData) -> LoadedData:
         raise DataError(
             f"A validation split needs at least {_FEWEST} training images, but there are {count}.",
             "Use a larger dataset.",
+            code="GB304",
         )
     generator = torch.Generator().manual_seed(derive_seed(count, "validation split"))
     order = torch.randperm(count, generator=generator)

@@ -49,7 +49,9 @@ def find_target(text: str, tables: Settings, catalogue: Catalogue) -> Target:
     check_settings(tables, [spec], catalogue)
     given = own_settings(tables, spec)
     if colon and spec.argument is None:
-        raise UsageError(f"Dataset '{name}' does not accept a `:argument` suffix.", f"Write {name} instead of {text}.")
+        raise UsageError(
+            f"Dataset '{name}' does not accept a `:argument` suffix.", f"Write {name} instead of {text}.", code="GB305"
+        )
     if colon and spec.argument and name != FOLDER:  # a folder's path may contain bytes that an option cannot
         given[spec.argument] = argument
     options = resolve_options(spec.option_schema, given, name)
@@ -60,7 +62,9 @@ def find_target(text: str, tables: Settings, catalogue: Catalogue) -> Target:
         require_folder(path, f"{FOLDER}:PATH")
         folder = checked_root(path)
     elif spec.argument is not None and not options[spec.argument]:
-        raise UsageError(f"Dataset '{name}' needs a {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+        raise UsageError(
+            f"Dataset '{name}' needs a {spec.argument}.", f"Write {name}:{spec.argument.upper()}.", code="GB305"
+        )
     choice = Choice(name=name, options=options, origin=origin(entry.plugin))
     return Target(choice, spec, spec.shape(options), entry.plugin, folder)
 
@@ -72,4 +76,5 @@ def _refuse(name: str, catalogue: Catalogue) -> None:
         raise UsageError(
             f"There is neither a dataset nor a folder '{name}'. {error.cause}",
             f"{error.cure}\nOr give the path of a folder of images.",
+            code="GB305",
         ) from None

@@ -24,6 +24,7 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check("versions", "Do torch and the packages that genbench needs fit together?", f"{_HERE}.installation:versions"),
+    Check("platform", "What can genbench do on this system?", f"{_HERE}.installation:platform"),
     Check("plugins", "Does every installed plugin load?", f"{_HERE}.installation:plugins", 120),
     Check(
         "driver", "Does the NVIDIA driver support torch's version of CUDA?", f"{_HERE}.drivers:driver", on_device=True
@@ -92,7 +93,9 @@ def chosen(only: Sequence[str], quick: bool) -> list[Check]:
     known = [check.name for check in CHECKS]
     for name in only:
         if name not in known:
-            raise UsageError(f"There is no check '{name}'.{near_miss(name, known)}", f"Checks: {', '.join(known)}.")
+            raise UsageError(
+                f"There is no check '{name}'.{near_miss(name, known)}", f"Checks: {', '.join(known)}.", code="GB101"
+            )
     if only:
         return [check for check in CHECKS if check.name in only]
     return [check for check in CHECKS if check.quick or not quick]

@@ -13,7 +13,9 @@ from pathlib import Path
 from genbench.doctor.devices import chosen_device
 from genbench.doctor.failing_cells import TINY, read_results, start_cells
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, one_line, passed
-from genbench.process.sockets import Listener, listeners, process_tree
+from genbench.system.means import uses_linux
+from genbench.system.processes import descendants
+from genbench.system.sockets import Listener, listeners
 
 _LIMIT = timedelta(seconds=30)
 _IMAGES = "19200"  # 600 steps: long enough to be looked at
@@ -62,6 +64,8 @@ def two_ranks(device: str) -> Finding:
     """Run a cell with --nproc 2 on the CPU; fail where it does not train, or a port is open to other machines."""
     import torch.distributed as dist
 
+    if not uses_linux():
+        return not_applicable("several processes for one cell need Linux")
     if not dist.is_available():
         return not_applicable("this torch is built without torch.distributed")
     found: set[Listener] = set()
@@ -70,7 +74,7 @@ def two_ranks(device: str) -> Finding:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         with start_cells(arguments, Path(folder), mark, output) as process:
             while process.poll() is None:
-                found |= listeners(process_tree(process.pid))
+                found |= listeners(descendants(process.pid))
                 time.sleep(0.02)
         result = read_results(Path(folder)).get("vae")
         output.seek(0)

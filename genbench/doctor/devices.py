@@ -27,7 +27,9 @@ def chosen_device(device: str) -> torch.device:
     kind, _, number = device.partition(":")
     module = torch.get_device_module(kind)
     if device != "cpu" and (not module.is_available() or int(number or 0) >= module.device_count()):
-        raise UsageError(f"There is no usable {device}.", "See what the checks `driver` and `devices` find.")
+        raise UsageError(
+            f"There is no usable {device}.", "See what the checks `driver` and `devices` find.", code="GB401"
+        )
     return select_device(device)
 
 

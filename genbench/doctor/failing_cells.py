@@ -15,9 +15,10 @@ from typing import IO
 from genbench.doctor.devices import chosen_gpu
 from genbench.doctor.finding import Figure, Finding, failed, passed
 from genbench.doctor.fork_safety import in_fork
-from genbench.process.spawn import processes_with_variable
 from genbench.results.schema import CellResult
 from genbench.results.store import RunDirectory
+from genbench.system.means import uses_linux
+from genbench.system.processes import processes_with_variable
 
 VARIABLE = "GENBENCH_DOCTOR_RUN"  # environment variable of a run and of all that it starts
 TINY = ("--profile", "smoke", "--images", "64", "--samples", "16", "--metrics", "none", "--reporters", "none")
@@ -118,8 +119,8 @@ def _left_over(mark: str) -> list[int]:
 
 
 def _free_bytes(device: str) -> int:
-    """Return the free bytes of a GPU, 0 without one; asked in a fork, so that this process holds none of them."""
-    if device == "cpu":
+    """Return the free bytes of a GPU, 0 without one or a fork; asked in a fork, so that this process holds none."""
+    if device == "cpu" or not uses_linux():
         return 0
     said = in_fork(lambda: _ask_free_bytes(device))
     return int(said) if said.isdecimal() else 0

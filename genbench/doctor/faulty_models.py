@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import genbench
+from genbench.system.processes import kill
 
 
 def _nothing(images: Tensor) -> None:
@@ -21,7 +21,7 @@ def _nothing(images: Tensor) -> None:
 
 def _kill(images: Tensor) -> None:
     """Kill this process, as the system's out-of-memory killer does."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill(os.getpid())
 
 
 def _take_all_memory(images: Tensor) -> None:

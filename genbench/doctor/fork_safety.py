@@ -11,7 +11,8 @@ from typing import Any
 from unittest import mock
 
 from genbench.doctor.devices import chosen_device
-from genbench.doctor.finding import Figure, Finding, failed, one_line, passed
+from genbench.doctor.finding import Figure, Finding, failed, not_applicable, one_line, passed
+from genbench.system.means import uses_linux
 
 # Each of them asks the driver. After the first question, a forked process cannot use CUDA any more.
 _QUESTIONS = {
@@ -24,6 +25,8 @@ _POISONED = "CUDA was initialised before the fork"
 
 def forked_worker(device: str) -> Finding:
     """Preload as the fork server does, then fork and use the device; fail where a query was made or the fork cannot."""
+    if not uses_linux():
+        return not_applicable("only on Linux are workers forked")
     import torch  # before the functions are replaced: torch may use them while it is imported  # noqa: F401
 
     from genbench.runner.fork_server import preload

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
-import platform
 import re
+from platform import python_version
 
 from genbench.doctor.finding import Figure, Finding, failed, one_line, passed
+from genbench.system.abilities import ABILITIES
 
 _REINSTALL = "Install torch and torchvision again, together: pip install --force-reinstall torch torchvision."
 
 
 def versions(device: str) -> Finding:
-    """Return the versions; fail where torch or torchvision cannot be imported, or a version is too old or mixed up."""
+    """Return the versions; fail where one is too old or mixed up, or torch or torchvision cannot be imported."""
     figures = [
-        Figure("python", platform.python_version()),
+        Figure("python", python_version()),
         Figure("genbench", f"{_version('genbench')} ({_how_installed('genbench')})"),
     ]
     too_old = [
@@ -27,13 +29,14 @@ def versions(device: str) -> Finding:
         return failed(f"{'; '.join(too_old)}.", "Upgrade: pip install --upgrade genbench.", *figures)
     try:
         import torch
-        import torchvision
+
+        torchvision = importlib.import_module("torchvision").__version__ if _version("torchvision") else "not installed"
     except Exception as error:  # a wrong pair fails with RuntimeError while it registers operators
         return failed(f"torch or torchvision cannot be imported: {one_line(error)}.", _REINSTALL, *figures)
     figures += [
         Figure("torch", f"{torch.__version__} ({_how_installed('torch')})"),
         Figure("CUDA", torch.version.cuda or "not built in"),
-        Figure("torchvision", str(torchvision.__version__)),
+        Figure("torchvision", str(torchvision)),
     ]
     imported, installed = str(torch.__version__).partition("+")[0], _version("torch").partition("+")[0]
     if installed and imported != installed:
@@ -45,6 +48,11 @@ def versions(device: str) -> Finding:
     if float(torch.ones(3) @ torch.ones(3)) != 3.0:
         return failed("torch computes 1 + 1 + 1 incorrectly.", _REINSTALL, *figures)
     return passed(*figures)
+
+
+def platform(device: str) -> Finding:
+    """Return what there is on this system of what depends on it."""
+    return passed(*(Figure(ability.name, ability.here) for ability in ABILITIES))
 
 
 def plugins(device: str) -> Finding:

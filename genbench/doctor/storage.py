@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, passed, warning
 from genbench.results.cache import cache_directory, make_private
+from genbench.system.means import uses_linux
 
 _TRIAL_BYTES = 2**20  # written, to see that writing works
 _LEAST, _COMFORTABLE = 2**28, 2**32  # bytes of free space: the default dataset and a few cells, or many of them
@@ -46,9 +48,9 @@ def temporary_files(device: str) -> Finding:
 def shared_memory(device: str) -> Finding:
     """Fail where /dev/shm is missing, cannot be written to or is smaller than what loaders need."""
     folder = Path("/dev/shm")
+    if not uses_linux():
+        return not_applicable("only Linux has /dev/shm")
     if not folder.is_dir():
-        if os.uname().sysname != "Linux":
-            return not_applicable("only Linux has /dev/shm")
         return failed("There is no /dev/shm.", "Mount it: mount -t tmpfs tmpfs /dev/shm. Or use --loader-workers 0.")
     space = os.statvfs(folder)
     size, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
@@ -71,7 +73,7 @@ def shared_memory(device: str) -> Finding:
 
 def shown(folder: Path) -> str:
     """Return a path for a report, which should not name the user."""
-    home = os.environ.get("HOME", "")
+    home = os.environ.get("HOME", "") or os.environ.get("USERPROFILE", "")
     text = str(folder)
     return f"~{text[len(home) :]}" if len(home) > 1 and (text == home or text.startswith(f"{home}/")) else text
 
@@ -80,10 +82,9 @@ def _disk(folder: Path, name: str, remedy: str) -> Finding:
     figures = [Figure("path", shown(folder))]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        space = os.statvfs(folder)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         return failed(f"The {name} {shown(folder)} cannot be used: {error.strerror}.", remedy, *figures)
-    free = space.f_bavail * space.f_frsize
     figures.append(Figure("free", free / 2**30, "GiB"))
     refusal = _write_trial(folder)
     if refusal:

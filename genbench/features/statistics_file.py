@@ -79,6 +79,7 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
                     f"{path} contains no {' and no '.join(missing)}, but {found}.",
                     "Statistics are an .npz with mu (d,) and sigma (d, d), as `python -m pytorch_fid --save-stats` "
                     "writes it.",
+                    code="GB308",
                 )
             headers = {name: archive.header(name) for name in (*_NEEDED, *_OPTIONAL) if name in archive.names}
             if any(header.dtype.hasobject for header in headers.values()) or _contains_pickle(archive, headers):
@@ -90,11 +91,12 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
                     held[name] = read_data(file, header)
             return held
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", code="GB701") from error
     except PickledArray as error:
         raise DataError(
             f"{path} contains pickled objects, which could execute arbitrary code: it was not read.",
             "Write the statistics again as plain arrays mu and sigma with numpy.savez.",
+            code="GB307",
         ) from error
     except ArrayFault as error:
         raise _bad(path, str(error)) from error
@@ -192,4 +194,6 @@ def _spec(path: Path, stored: np.ndarray[Any, Any] | None) -> Spec:
 
 
 def _bad(path: Path, what: str) -> DataError:
-    return DataError(f"{path} contains no valid feature statistics: {what}.", "Create it again, or use another file.")
+    return DataError(
+        f"{path} contains no valid feature statistics: {what}.", "Create it again, or use another file.", code="GB308"
+    )

@@ -47,10 +47,10 @@ def measurements_of_benchmarks(document: object, name: str) -> Measurements:
     Raises `UsageError` for any other document, and for a benchmark that occurs twice or has no time.
     """
     if other := _other_format(document):
-        raise UsageError(f"{name} is {other}, which genbench does not read.", ACCEPTED)
+        raise UsageError(f"{name} is {other}, which genbench does not read.", ACCEPTED, code="GB802")
     benchmarks = document.get("benchmarks") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(benchmarks, list):
-        raise UsageError(f"{name} is neither a genbench run nor pytest-benchmark's JSON.", ACCEPTED)
+        raise UsageError(f"{name} is neither a genbench run nor pytest-benchmark's JSON.", ACCEPTED, code="GB802")
     machine = _machine(document.get("machine_info"))
     entries: dict[str, CellMeasurements] = {}
     for number, benchmark in enumerate(benchmarks, 1):
@@ -61,6 +61,7 @@ def measurements_of_benchmarks(document: object, name: str) -> Measurements:
             raise UsageError(
                 f"{name}: the benchmark {fullname} occurs twice, so that its time is not defined.",
                 "Give each benchmark a name of its own, or write one file for each process.",
+                code="GB802",
             )
         entries[fullname] = _benchmark_measurements(benchmark, machine, f"{name}: the benchmark {fullname}")
     return Measurements(name, entries)
@@ -106,7 +107,9 @@ def _other_format(document: object) -> str:
 
 
 def _damaged(what: str) -> UsageError:
-    return UsageError(f"{what}.", "Write the file again: `pytest --benchmark-json FILE`, without --benchmark-disable.")
+    return UsageError(
+        f"{what}.", "Write the file again: `pytest --benchmark-json FILE`, without --benchmark-disable.", code="GB802"
+    )
 
 
 def _benchmark_measurements(benchmark: Mapping[str, Any], machine: Mapping[str, str], where: str) -> CellMeasurements:
@@ -119,12 +122,18 @@ def _benchmark_measurements(benchmark: Mapping[str, Any], machine: Mapping[str, 
     if not isinstance(settings, Mapping) or not machine:
         raise _damaged(f"{where} has no readable settings and machine (extra_info.{EXTRA_INFO_KEY})")
     return CellMeasurements(
-        settings=dict(settings),
+        settings={**settings, **_timer(benchmark.get("options"))},
         machine=machine,
         counters=_counters(extra, where),
         speeds=[_median(benchmark.get("stats"), where)],
         seconds=True,
     )
+
+
+def _timer(options: object) -> dict[str, str]:
+    """Return which clock the times are of, if the file says so: wall time and processor time do not compare."""
+    timer = options.get("timer") if isinstance(options, Mapping) else None
+    return {"timer": timer} if isinstance(timer, str) else {}
 
 
 def _median(stats: object, where: str) -> float:

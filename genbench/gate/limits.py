@@ -90,13 +90,15 @@ _DECIMAL = re.compile(r"\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNOREC
 def read_limits(table: object, where: str = "gate") -> Limits:
     """Return the limits of a `[gate]` table; raise `UsageError` for an unknown key or an invalid value."""
     if not isinstance(table, Mapping):
-        raise UsageError(f"{where} is not a table.", 'Write [gate], and below it: max-slowdown = "5%".')
+        raise UsageError(f"{where} is not a table.", 'Write [gate], and below it: max-slowdown = "5%".', code="GB801")
     read: dict[str, Any] = {}
     for written, value in table.items():
         key = str(written).replace("-", "_")
         place = f"{where}.{written}"
         if key not in _KEYS or (key == "cells" and where != "gate"):
-            raise UsageError(f"{place} is not a limit.{near_miss(key, _KEYS)}", f"Keys: {', '.join(_KEYS)}.")
+            raise UsageError(
+                f"{place} is not a limit.{near_miss(key, _KEYS)}", f"Keys: {', '.join(_KEYS)}.", code="GB801"
+            )
         if key == "max_slowdown":
             read[key] = parse_share_limit(value, place)
         elif key == "cells":
@@ -121,7 +123,9 @@ def parse_share(value: object, where: str) -> float:
     amount = _finite_number(text.removesuffix("%").strip() if isinstance(value, str) else value)
     if amount is None or not 0 <= amount < _ABSURD:
         raise UsageError(
-            f"{_assigned(where, value)} cannot be read.", 'Write a share of 0 or more, such as "5%" or 0.05.'
+            f"{_assigned(where, value)} cannot be read.",
+            'Write a share of 0 or more, such as "5%" or 0.05.',
+            code="GB801",
         )
     if percent:
         return amount / 100
@@ -130,6 +134,7 @@ def parse_share(value: object, where: str) -> float:
         raise UsageError(
             f"{_assigned(where, value)} is ambiguous: it can mean {one} or, as a share, {other}.",
             f"Write {one} or {other}.",
+            code="GB801",
         )
     return amount
 
@@ -151,6 +156,7 @@ def parse_limit(value: object, where: str) -> Limit:
         raise UsageError(
             f"{_assigned(where, value)} cannot be read.",
             'Write a share such as "5%", or a number in the unit of the metric, not negative.',
+            code="GB801",
         )
     return Limit(amount, relative=False)
 
@@ -188,12 +194,14 @@ def _counter_name(name: object, place: str) -> str:
     counter = str(name).replace("-", "_")
     if counter not in COUNTERS:
         raise UsageError(
-            f"{place}.{name} is not a counter.{near_miss(counter, COUNTERS)}", f"Counters: {', '.join(COUNTERS)}."
+            f"{place}.{name} is not a counter.{near_miss(counter, COUNTERS)}",
+            f"Counters: {', '.join(COUNTERS)}.",
+            code="GB801",
         )
     return counter
 
 
 def _table(value: object, place: str) -> list[tuple[object, object]]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{place} is not a table.", f"Write [{place}].")
+        raise UsageError(f"{place} is not a table.", f"Write [{place}].", code="GB801")
     return list(value.items())

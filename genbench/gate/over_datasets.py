@@ -77,6 +77,7 @@ def compare_over_datasets(samples: Sequence[Sample]) -> OverDatasets:
             f"{len(everywhere)} methods have comparable values on all of {len(table)} datasets"
             f"{' (' + '; '.join(left_out[:3]) + ')' if left_out else ''}.",
             "Ranks over datasets need at least two methods and two datasets: give more runs.",
+            code="GB803",
         )
     sign = -1 if samples[0].direction == "higher" else 1
     rows = [[row[method].mean for method in everywhere] for row in table.values()]

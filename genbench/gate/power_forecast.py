@@ -85,7 +85,9 @@ def forecast(samples: Sequence[Sample], share: float, error: float, power: float
     for model in models:
         if model not in known:
             raise UsageError(
-                f"No cell has the model '{model}'.{near_miss(model, known)}", f"Models: {', '.join(known)}."
+                f"No cell has the model '{model}'.{near_miss(model, known)}",
+                f"Models: {', '.join(known)}.",
+                code="GB708",
             )
     wanted = [sample for sample in samples if not models or sample.model in models]
     left_out = [f"{s.cell} {s.metric}: {', '.join(s.left_out)}" for s in wanted if s.left_out]
@@ -96,6 +98,7 @@ def forecast(samples: Sequence[Sample], share: float, error: float, power: float
         raise NoDataError(
             f"No two comparable cells have two seeds each{': ' + '; '.join(left_out[:3]) if left_out else ''}.",
             "Run a pilot of a few seeds first: `genbench run --models a,b --seeds 0,1,2,3,4`.",
+            code="GB803",
         )
     found = tuple(_pair(one, other, share, error / len(pairs), power) for one, other in pairs)
     return Plan(

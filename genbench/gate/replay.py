@@ -10,7 +10,7 @@ import math
 import random
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.gate.sequential import LookSchedule, decide
@@ -21,13 +21,27 @@ from genbench.gate.verdict import Verdict
 class Replayed:
     """The outcomes of many decisions on the same recorded blocks."""
 
-    decisions: int
-    shares: dict[Verdict, float]  # only verdicts that occurred
-    median_blocks: float  # until a decision, or the last look
+    outcomes: Mapping[tuple[Verdict, int], int]  # numbers of decisions, by verdict and blocks until it
 
-    def share(self, verdict: Verdict) -> float:
-        """Return how often the verdict was reached, 0 to 1."""
-        return self.shares.get(verdict, 0.0)
+    @property
+    def decisions(self) -> int:
+        """How many there were."""
+        return sum(self.outcomes.values())
+
+    @property
+    def shares(self) -> dict[Verdict, float]:
+        """How often each verdict was reached, 0 to 1; only verdicts that occurred."""
+        return {verdict: self.share(verdict) for verdict in dict.fromkeys(verdict for verdict, _ in self.outcomes)}
+
+    @property
+    def median_blocks(self) -> float:
+        """The median number of blocks until a decision, or the last look."""
+        return statistics.median(blocks for (_, blocks), count in self.outcomes.items() for _ in range(count))
+
+    def share(self, verdict: Verdict, within: float = math.inf) -> float:
+        """Return how often the verdict was reached after at most this many blocks, 0 to 1."""
+        counts = (count for (found, blocks), count in self.outcomes.items() if found is verdict and blocks <= within)
+        return sum(counts) / self.decisions
 
 
 def recentred(log_ratios: Sequence[float], slowdown: float) -> list[float]:
@@ -46,15 +60,12 @@ def replay(
     """Repeat the decision on a change for which these blocks were recorded. Raises ValueError without blocks."""
     if not log_ratios or decisions < 1:
         raise ValueError("a replay needs recorded blocks, and at least one decision")
-    counts: Counter[Verdict] = Counter()
-    used = []
+    outcomes: Counter[tuple[Verdict, int]] = Counter()
     for _ in range(decisions):
         drawn = rng.choices(log_ratios, k=looks.blocks[-1])
         for blocks in looks.blocks:
             verdict = decide({"": drawn[:blocks]}, limit, looks)[""].verdict
             if verdict is not Verdict.INCONCLUSIVE:
                 break
-        counts[verdict] += 1
-        used.append(blocks)
-    shares = {verdict: count / decisions for verdict, count in counts.items()}
-    return Replayed(decisions, shares, statistics.median(used))
+        outcomes[verdict, blocks] += 1
+    return Replayed(outcomes)

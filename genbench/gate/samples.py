@@ -76,7 +76,9 @@ def measured_metrics(runs: Sequence[RunContents]) -> list[str]:
     ]
     if not known:
         raise NoDataError(
-            f"No cell of {', '.join(run.name for run in runs)} has metrics.", "Measure them: `genbench measure RUN`."
+            f"No cell of {', '.join(run.name for run in runs)} has metrics.",
+            "Measure them: `genbench measure RUN`.",
+            code="GB602",
         )
     return known
 
@@ -178,5 +180,7 @@ def _full_name(metric: str, known: Sequence[str]) -> str:
     if len(short) == 1:
         return short[0]
     if short:
-        raise UsageError(f"The metric '{metric}' is ambiguous.", f"Choose from: {', '.join(short)}.")
-    raise UsageError(f"No cell has measured '{metric}'.{near_miss(metric, known)}", f"Choose from: {', '.join(known)}.")
+        raise UsageError(f"The metric '{metric}' is ambiguous.", f"Choose from: {', '.join(short)}.", code="GB107")
+    raise UsageError(
+        f"No cell has measured '{metric}'.{near_miss(metric, known)}", f"Choose from: {', '.join(known)}.", code="GB602"
+    )

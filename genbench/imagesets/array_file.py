@@ -66,7 +66,9 @@ def _source(path: Path, opened: Opened) -> ImageSource:
     with _reading(path), opened() as (_, header):
         axes = axes_of(path, header)
     if header.fortran:
-        raise DataError(f"{path} stores its array in Fortran order.", "Save numpy.ascontiguousarray(array).")
+        raise DataError(
+            f"{path} stores its array in Fortran order.", "Save numpy.ascontiguousarray(array).", code="GB306"
+        )
     count, each = header.shape[0], Header(header.shape[1:], header.dtype, False).size
     state = _state(path)
 
@@ -79,7 +81,9 @@ def _source(path: Path, opened: Opened) -> ImageSource:
                 yield batch_of(path, piece, axes, begin, report)
                 progress(begin + rows, count)
         if _state(path) != state:
-            raise DataError(f"{path} changed while it was read.", "Wait until writing has finished, then try again.")
+            raise DataError(
+                f"{path} changed while it was read.", "Wait until writing has finished, then try again.", code="GB309"
+            )
 
     def identify() -> str:
         with _reading(path), path.open("rb") as file:
@@ -107,7 +111,7 @@ def _chosen(path: Path, headers: dict[str, Header]) -> str:
             return name
     held = ", ".join(f"{printable(name)} {header.shape}" for name, header in headers.items()) or "nothing"
     what = "several arrays of images" if images else "neither images nor statistics"
-    raise DataError(f"{path} contains {what}: {held}.", f"Name the one to use 'images'. {_REMEDY}")
+    raise DataError(f"{path} contains {what}: {held}.", f"Name the one to use 'images'. {_REMEDY}", code="GB306")
 
 
 def axes_of(path: Path | str, header: Header) -> tuple[int, ...]:
@@ -116,9 +120,11 @@ def axes_of(path: Path | str, header: Header) -> tuple[int, ...]:
     if dtype.hasobject:
         raise PickledArray
     if dtype != np.uint8 and dtype.kind != "f":
-        raise DataError(f"{path} contains {dtype}, not pixels.", _REMEDY)
+        raise DataError(f"{path} contains {dtype}, not pixels.", _REMEDY, code="GB306")
     if len(shape) not in (3, 4) or 0 in shape[1:]:
-        raise DataError(f"{path} contains an array of shape {shape}, which is not a set of images.", _REMEDY)
+        raise DataError(
+            f"{path} contains an array of shape {shape}, which is not a set of images.", _REMEDY, code="GB306"
+        )
     if len(shape) == 3:
         axes: tuple[int, ...] = (0, 1, 2)
     else:
@@ -127,15 +133,18 @@ def axes_of(path: Path | str, header: Header) -> tuple[int, ...]:
             raise DataError(
                 f"{path} has shape {shape}: either axis could be the channels.",
                 "Save it with other sizes, or as files.",
+                code="GB306",
             )
         if not (first or last):
             raise DataError(
-                f"{path} has shape {shape}: no axis has 1 or 3 channels.", f"Images are grey or RGB. {_REMEDY}"
+                f"{path} has shape {shape}: no axis has 1 or 3 channels.",
+                f"Images are grey or RGB. {_REMEDY}",
+                code="GB306",
             )
         axes = (0, 1, 2, 3) if first else (0, 3, 1, 2)
     height, width = (shape[axis] for axis in axes[-2:])
     if height * width > _MAX_PIXELS:
-        raise DataError(f"{path} has images of {height:,}×{width:,} pixels, which is too large.", _REMEDY)
+        raise DataError(f"{path} has images of {height:,}×{width:,} pixels, which is too large.", _REMEDY, code="GB306")
     return axes
 
 
@@ -155,12 +164,15 @@ def _as_bytes(path: Path | str, array: Array, begin: int) -> Array:
     low, high = float(array.min()), float(array.max())  # NaN if there is any
     if not np.isfinite([low, high]).all():
         bad = begin + int(np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))[0])
-        raise DataError(f"{path}: image {bad} has pixels that are NaN or infinite.", "Repair or remove such images.")
+        raise DataError(
+            f"{path}: image {bad} has pixels that are NaN or infinite.", "Repair or remove such images.", code="GB604"
+        )
     excess = max(-low, high - 1)
     if excess > _ROUNDING:
         raise DataError(
             f"{path}: floating-point pixels lie in [{low:g}, {high:g}], not in [0, 1]: they exceed it by {excess:g}.",
             _scaling(low, high),
+            code="GB306",
         )
     levels: Array = np.rint(array.clip(0, 1).astype(np.float32) * 255).astype(np.uint8)
     return levels
@@ -191,7 +203,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except PickledArray as error:
         raise DataError(
-            f"{path} is or contains a pickle, which could run any code when loaded: it was not read.", _REMEDY
+            f"{path} is or contains a pickle, which could run any code when loaded: it was not read.",
+            _REMEDY,
+            code="GB307",
         ) from error
     except ArrayFault as error:
-        raise DataError(f"{path} contains no array: {error}.", _REMEDY) from error
+        raise DataError(f"{path} contains no array: {error}.", _REMEDY, code="GB306") from error

@@ -41,16 +41,18 @@ def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) 
         if needs:
             raise UsageError(
                 f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.",
-                f"Choose from: {', '.join(_measurable(catalogue))}.",
+                _choices(catalogue),
+                code="GB602",
             )
         found[spec.name] = spec
     if not found:
-        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(_measurable(catalogue))}.")
+        raise UsageError("--metrics is empty.", _choices(catalogue), code="GB102")
     if extractor is not None and extractor not in extractors_of([*found.values()]):
         free = [name for name, entry in catalogue.metrics.items() if entry.spec.per_extractor]
         raise UsageError(
             f"No metric uses --extractor {extractor}.",
             f"Use a metric without an extractor in its name: {', '.join(free)}.",
+            code="GB602",
         )
     return [*found.values()]
 
@@ -68,9 +70,12 @@ def extractors_of(specs: Sequence[MetricSpec]) -> list[str]:
     return list(dict.fromkeys(spec.extractor for spec in specs if isinstance(spec, FeatureMetric)))
 
 
-def _measurable(catalogue: Catalogue) -> list[str]:
+def _choices(catalogue: Catalogue) -> str:
+    """Return what to choose from: a metric that is measured per extractor has one name, not one for each of them."""
     specs = [entry.spec for entry in catalogue.metrics.values()]
-    return sorted(spec.name for spec in specs if not any(getattr(spec, flag) for flag in _NEEDS_MORE))
+    short = [spec.name for spec in specs if not isinstance(spec, FeatureMetric)]
+    names = [name for name in short if not any(getattr(catalogue.metrics[name].spec, flag) for flag in _NEEDS_MORE)]
+    return f"Choose from: {', '.join(sorted(names))}; with the extractor in the name: `genbench list metrics`."
 
 
 def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catalogue) -> MetricSpec:
@@ -81,6 +86,7 @@ def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catal
     raise UsageError(
         f"'{spec.name}' needs classes, but '{extractor.name}' is not a classifier.",
         "Choose another --extractor.",
+        code="GB602",
     )
 
 
@@ -130,7 +136,9 @@ def save_statistics(evaluation: ImageSetEvaluation, extractor: str, path: Path, 
     try:
         write_statistics(path, evaluation.statistics(extractor, REAL), spec)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.") from error
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.", code="GB702"
+        ) from error
 
 
 def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, statistics_suffice: bool) -> None:
@@ -144,7 +152,7 @@ def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, stati
 
 def no_extractor(extractor: str, error: ExtractorUnavailable) -> NoDataError:
     """Return the error to raise where an extractor is not available."""
-    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor))
+    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor), code="GB603")
 
 
 def _remedy(extractor: str) -> str:

@@ -183,7 +183,9 @@ class ImageSetEvaluation(CellEvaluation):
                     f"it needs images of one size, but {source.title} has {len(report.shapes)} sizes; resize them."
                 )
             if sum(map(len, batches)) < 2:
-                raise DataError(f"{source.title} has fewer than two readable images.", "Provide more images.")
+                raise DataError(
+                    f"{source.title} has fewer than two readable images.", "Provide more images.", code="GB304"
+                )
             self._in_memory[images] = Images(torch.cat(batches))
         return self._in_memory[images]
 
@@ -211,12 +213,14 @@ class ImageSetEvaluation(CellEvaluation):
             raise DataError(
                 f"{image_set.statistics} has {d} features, and the other image set has {len(known.mean)}.",
                 "Both must come from the same layer of the same network.",
+                code="GB308",
             )
         own, weights = stored.spec.get("weights_sha256"), self.extractor(name).protocol.get("weights_sha256")
         if own is not None and own != weights:
             raise DataError(
                 f"{image_set.statistics} was computed with other weights ({own}) than those of '{name}' ({weights}).",
                 "Create it again with --save-stats, or choose its extractor.",
+                code="GB308",
             )
         for part in ("resize", "layer"):
             here = self.extractor(name).protocol.get(part)
@@ -224,6 +228,7 @@ class ImageSetEvaluation(CellEvaluation):
                 raise DataError(
                     f"{image_set.statistics} has the {part} '{stored.spec[part]}', but '{name}' has '{here}'.",
                     "Create it again with --save-stats, or choose its extractor.",
+                    code="GB308",
                 )
         found = stored.statistics
         if images == REAL and self._n_real is not None:
@@ -232,6 +237,7 @@ class ImageSetEvaluation(CellEvaluation):
                     f"{image_set.statistics} states that it was made from {found.n} images, and --n-real is "
                     f"{self._n_real}.",
                     "Drop --n-real.",
+                    code="GB308",
                 )
             found = Statistics(found.mean, found.factor, self._n_real)
         self._statistics[name, images] = found
@@ -279,6 +285,7 @@ class ImageSetEvaluation(CellEvaluation):
                     raise DataError(
                         f"{extractor.name}: features of {bad} images of {source.title} are not finite.",
                         "Check the weights and the pixels.",
+                        code="GB604",
                     )
                 rows.append(features)
         self.reports[images] = report
@@ -295,7 +302,7 @@ class ImageSetEvaluation(CellEvaluation):
                 yield from features_of(extractor, [batch], self.device, size)
             except ValueError as error:
                 raise DataError(
-                    f"'{name}' cannot process these images: {error}", "Choose another --extractor."
+                    f"'{name}' cannot process these images: {error}", "Choose another --extractor.", code="GB603"
                 ) from error
 
     def record(self, images: SetName, report: ReadReport, n: int) -> None:
@@ -320,6 +327,7 @@ def require_two_images(source: ImageSource, report: ReadReport, count: int) -> N
         raise DataError(
             f"{source.title} has {found}; at least two are needed.{f' It {skipped}.' if skipped else ''}",
             "Provide more images.",
+            code="GB304",
         )
 
 

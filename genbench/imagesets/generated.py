@@ -38,7 +38,9 @@ def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[Image
     target = find_target(name, {}, catalogue)
     if target.spec.points or target.spec.synthetic:
         raise UsageError(
-            f"The dataset '{name}' contains no real images.", "Choose another; see `genbench list datasets`."
+            f"The dataset '{name}' contains no real images.",
+            "Choose another; see `genbench list datasets`.",
+            code="GB306",
         )
     plugin = target.plugin
     registry = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
@@ -72,7 +74,9 @@ def cell_source(
     """
     trained = load_trained(run, cell, device, allowed=allowed)
     if trained.points:
-        raise UsageError(f"{cell.id} generates 2-D points, not images.", "Choose a cell of another dataset.")
+        raise UsageError(
+            f"{cell.id} generates 2-D points, not images.", "Choose a cell of another dataset.", code="GB306"
+        )
     number = count or trained.recipe.samples
 
     def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
@@ -91,7 +95,9 @@ def _pieces(pixels: Tensor, size: int, report: ReadReport, progress: Progress) -
     channels, height, width = pixels.shape[1:]
     if channels not in (1, 3):
         raise DataError(
-            f"Images with {channels} channels are not supported.", "Choose a dataset of grey or RGB images."
+            f"Images with {channels} channels are not supported.",
+            "Choose a dataset of grey or RGB images.",
+            code="GB306",
         )
     for begin in range(0, len(pixels), size):
         piece = pixels[begin : begin + size]

@@ -33,6 +33,7 @@ def memory_source(images: object, title: str) -> ImageSource:
     raise DataError(
         f"{title} is {type(images).__name__}, not a set of images.",
         "Give a path, an array or tensor of images, or a loader that yields batches of them.",
+        code="GB306",
     )
 
 
@@ -74,6 +75,7 @@ def _loader_source(loader: Iterable[object], title: str) -> ImageSource:
             raise DataError(
                 f"{title} is a generator, which can be read only once, but several extractors read it.",
                 "Give a list of batches or a loader, or measure metrics of one extractor.",
+                code="GB306",
             )
         read, done = True, 0
         for batch in loader:
@@ -82,12 +84,14 @@ def _loader_source(loader: Iterable[object], title: str) -> ImageSource:
                 raise DataError(
                     f"{title} yields {type(first).__name__}, not batches of images.",
                     "A batch is an array or tensor, or a tuple that begins with one.",
+                    code="GB306",
                 )
             array = _as_array(first)
             if array.ndim != 4:
                 raise DataError(
                     f"{title} yields arrays of shape {array.shape}; a batch has four axes.",
                     "Join single images with numpy.stack or torch.stack.",
+                    code="GB306",
                 )
             _require_pixels(array, title)
             axes = axes_of(title, Header(array.shape, array.dtype, False))
@@ -102,4 +106,6 @@ def _loader_source(loader: Iterable[object], title: str) -> ImageSource:
 
 def _require_pixels(array: Array, title: str) -> None:
     if array.dtype.hasobject:
-        raise DataError(f"{title} is an array of Python objects, not of pixels.", "Give uint8, or floats in [0, 1].")
+        raise DataError(
+            f"{title} is an array of Python objects, not of pixels.", "Give uint8, or floats in [0, 1].", code="GB306"
+        )

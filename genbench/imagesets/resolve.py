@@ -71,7 +71,9 @@ def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) 
     run, colon, cell = text.rpartition(":")
     if colon and (_path(run) / "run.json").is_file():
         if run in catalogue.datasets:
-            raise UsageError(f"'{run}' is both a dataset and a run.", f"Write .{os.sep}{text} for the cell of the run.")
+            raise UsageError(
+                f"'{run}' is both a dataset and a run.", f"Write .{os.sep}{text} for the cell of the run.", code="GB107"
+            )
         directory = RunDirectory.open(_path(run))
         planned = directory.find_cell(cell)
         source = cell_source(directory, planned, sampling.count, sampling.seed, sampling.device, sampling.allowed)
@@ -81,6 +83,7 @@ def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) 
             raise UsageError(
                 f"'{text}' is both a dataset and a {'folder' if path.is_dir() else 'file'}.",
                 f"Write {text}@train for the dataset, or .{os.sep}{text} for the folder.",
+                code="GB107",
             )
         images, data = dataset_source(name, split, catalogue)
         return ImageSet(images, data=data)
@@ -88,7 +91,9 @@ def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) 
         if (path / "run.json").is_file():
             cells = ", ".join(cell.id for cell in RunDirectory.open(path).record.cells)
             raise UsageError(
-                f"{text} is a run, which has several cells.", f"Write {text}:CELL. The cells are: {cells}."
+                f"{text} is a run, which has several cells.",
+                f"Write {text}:CELL. The cells are: {cells}.",
+                code="GB107",
             )
         return ImageSet(folder_source(path))
     raise _unknown(text, path, name, catalogue)
@@ -98,7 +103,9 @@ def _file(text: str, path: Path) -> ImageSet:
     if not path.is_file():
         near = difflib.get_close_matches(path.name, _neighbours(path), n=1)
         raise DataError(
-            f"The file {text} does not exist.{f' Did you mean {path.with_name(near[0])}?' if near else ''}", FORMS
+            f"The file {text} does not exist.{f' Did you mean {path.with_name(near[0])}?' if near else ''}",
+            FORMS,
+            code="GB701",
         )
     if path.suffix.lower() == ".npy":
         return ImageSet(npy_source(path))
@@ -142,4 +149,4 @@ def _unknown(text: str, path: Path, name: str, catalogue: Catalogue) -> UsageErr
     if colon and run:
         tried.append(f"no run {run}")
     hint = near_miss(dataset, [*catalogue.datasets, *_neighbours(path)])
-    return UsageError(f"Unknown image set '{text}': {', '.join(tried)}.{hint}", FORMS)
+    return UsageError(f"Unknown image set '{text}': {', '.join(tried)}.{hint}", FORMS, code="GB101")

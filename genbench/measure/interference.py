@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 
 from genbench.measure.capabilities import can
+from genbench.measure.machine import usable_processors
 from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nvml
 from genbench.results.schema import GpuState, Surroundings, Window
+from genbench.system.means import psutil, uses_linux
 
 PROC_STAT = Path("/proc/stat")
 SHARES = (0.5, 0.25, 0.1)  # of processor time taken by others, above which a note reports it
@@ -20,6 +22,7 @@ SLOWED_SECONDS = 0.01  # with reduced clocks, above which a note reports it
 LONG_WINDOW = 3.0  # times the usual duration of a step, above which a window was interrupted
 _FEWEST_WINDOWS = 4  # from which a usual duration is known
 _LEAST_SECONDS = 1.0  # the kernel counts in hundredths of a second
+_BUSY = ("user", "nice", "system", "irq", "softirq", "interrupt", "dpc")  # each system has some of them
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -37,8 +40,10 @@ class ProcessorTimes:
 def read_processor_times(
     path: Path = PROC_STAT, clock: Callable[[], float] = time.monotonic, processors: frozenset[int] | None = None
 ) -> ProcessorTimes | None:
-    """Return the current times from Linux's /proc/stat; None without it."""
-    usable = processors if processors is not None else _usable_processors()
+    """Return the current times from Linux's /proc/stat, or elsewhere through psutil; None without them."""
+    usable = processors if processors is not None else usable_processors()
+    if not uses_linux() and path == PROC_STAT:
+        return _times_by_psutil(usable, clock)
     busy = stolen = 0.0
     found = 0
     try:
@@ -56,10 +61,12 @@ def read_processor_times(
     return ProcessorTimes(busy / _TICKS, stolen / _TICKS, found, own, clock()) if found else None
 
 
-def _usable_processors() -> frozenset[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
+def _times_by_psutil(usable: frozenset[int], clock: Callable[[], float]) -> ProcessorTimes | None:
+    """Return the current times; on Windows without those of children that have ended, which it does not keep."""
+    found = [times for number, times in enumerate(psutil().cpu_times(percpu=True)) if number in usable]
+    busy = sum(getattr(times, name, 0.0) for times in found for name in _BUSY)
+    own = sum(os.times()[:4])
+    return ProcessorTimes(busy, sum(getattr(times, "steal", 0.0) for times in found), len(found), own, clock())
 
 
 class InterferenceMonitor:

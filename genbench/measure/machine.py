@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genbench.system.means import psutil, uses_linux
+
 PACKAGES = ("genbench", "torch", "torchvision", "numpy", "pluggy", "msgspec", "pytorch-fid", "safetensors", "pillow")
 
 
@@ -47,8 +49,17 @@ def processor_model(cpuinfo: str) -> str:
 
 def usable_cores() -> float:
     """Return how many processors this process may use: its affinity, limited by a container's quota."""
-    allowed = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
-    return min(allowed, _quota())
+    return min(float(len(usable_processors())), _quota())
+
+
+def usable_processors() -> frozenset[int]:
+    """Return the processors that this process may use; all of them where the system has no affinity, as macOS."""
+    if uses_linux():
+        return frozenset(os.sched_getaffinity(0))
+    try:
+        return frozenset(psutil().Process().cpu_affinity())
+    except AttributeError:
+        return frozenset(range(os.cpu_count() or 1))
 
 
 def default_threads() -> int:
@@ -58,6 +69,8 @@ def default_threads() -> int:
 
 def memory_bytes() -> int | None:
     """Return the memory that this machine or container has, or None if unknown."""
+    if not uses_linux():
+        return int(psutil().virtual_memory().total)
     found = []
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -70,6 +83,8 @@ def memory_bytes() -> int | None:
 
 def available_bytes() -> int | None:
     """Return the memory available now without swapping, or None if unknown."""
+    if not uses_linux():
+        return int(psutil().virtual_memory().available)
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024

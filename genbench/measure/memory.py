@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import mmap
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +13,22 @@ import torch
 
 from genbench.measure.capabilities import can
 from genbench.results.schema import Memory
+from genbench.system.means import psutil, uses_linux
 
 
 def resident_bytes() -> int:
     """Return the resident memory of this process now (0 if unknown)."""
+    if not uses_linux():
+        return int(psutil().Process().memory_info().rss)
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
         return 0
-    return pages * resource.getpagesize()
+    return pages * mmap.PAGESIZE
 
 
 def data_bytes() -> int:
-    """Return the private writable address space of this process (0 if unknown)."""
+    """Return the private writable address space of this process (0 if unknown, as elsewhere than on Linux)."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -87,18 +90,29 @@ class _Peak:
 
 def _read(device: torch.device) -> _Peak:
     """Return the peaks since the last `_reset`."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    resident = _peak_resident_bytes()
     if not can(device).memory_peaks:
         return _Peak(resident)
     module = torch.get_device_module(device)
     return _Peak(resident, module.max_memory_allocated(device), module.max_memory_reserved(device))
 
 
+def _peak_resident_bytes() -> int:
+    """Return the largest resident memory of this process so far."""
+    if sys.platform == "win32":
+        return int(psutil().Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _reset(device: torch.device) -> bool:
     """Let the peaks begin with the present values; return whether that is possible for resident memory (on Linux)."""
     if can(device).memory_peaks:
         torch.get_device_module(device).reset_peak_memory_stats(device)
+    if not uses_linux():
+        return False
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak, nothing else
     except OSError:

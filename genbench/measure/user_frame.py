@@ -33,7 +33,7 @@ class Line(NamedTuple):
     own: bool  # belongs to genbench itself, not to a plugin
 
     def __str__(self) -> str:
-        name = str(Path(self.file).relative_to(_GENBENCH.parent)) if self.own else Path(self.file).name
+        name = Path(self.file).relative_to(_GENBENCH.parent).as_posix() if self.own else Path(self.file).name
         return f"{name}:{self.number}"
 
 

@@ -125,7 +125,9 @@ class CellEvaluation:
         """Return the loaded extractor; raise `ExtractorUnavailable`, or `UsageError` for an unknown name."""
         if name not in self._specs:
             known = ", ".join(sorted(self._specs)) or "none"
-            raise UsageError(f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.")
+            raise UsageError(
+                f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.", code="GB101"
+            )
         if name not in self._loaded:
             try:
                 self._loaded[name] = self._with_own_name(self._specs[name], self._load(self._specs[name]))

@@ -100,6 +100,12 @@ def unit_length(features: Tensor) -> Tensor:
     return features / lengths
 
 
+def all_among(rows: Tensor, others: Tensor) -> bool:
+    """Return whether each of these images or features is one of the others, as samples of *real held-out* are."""
+    known = {one.numpy().tobytes() for one in others.cpu()}
+    return all(one.numpy().tobytes() in known for one in rows.cpu())
+
+
 def random_subset(features: Tensor, count: int, seed: int = SUBSET_SEED) -> Tensor:
     """Return `count` rows, the same ones each time, so that all cells are compared with the same images.
 

@@ -84,8 +84,8 @@ def measure_ms_ssim(evaluation: Evaluation) -> list[Estimate | Unavailable]:
 def measure_errors(evaluation: Evaluation) -> list[Estimate | Unavailable]:
     """Return quantiles over held-out images of each image's mean squared error: 5, 50, 95 and 99 %.
 
-    A mean hides that a few images are not reconstructed at all; the last two show it. A quantile is the smallest error
-    that at least so many images do not exceed. It has a standard error where there are enough images on either side.
+    A mean hides that a few images are not reconstructed at all; the last two show it. A quantile has a standard error
+    where there are enough images on either side.
     """
     if evaluation.reconstructions is None:
         return [Unavailable(ERRORS, "the model does not reconstruct images.")]
@@ -96,7 +96,13 @@ def measure_errors(evaluation: Evaluation) -> list[Estimate | Unavailable]:
             *quantile_and_standard_error(errors, percent / 100),
             len(errors),
             "lower",
-            {"value_range": "[0, 1]", "split": "test", "quantile": percent / 100, "of": "each image's squared error"},
+            {
+                "value_range": "[0, 1]",
+                "split": "test",
+                "quantile": percent / 100,
+                "of": "each image's squared error",
+                "estimator": "Harrell-Davis",
+            },
         )
         for percent in QUANTILES
     ]

@@ -31,12 +31,16 @@ def choose_dataset(text: str, settings: Settings, catalogue: Catalogue) -> Chose
     spec: DatasetSpec = entry.spec
     given = own_settings(settings, spec)
     if colon and spec.argument is None:
-        raise UsageError(f"Dataset '{name}' does not accept a `:argument` suffix.", f"Write {name} instead of {text}.")
+        raise UsageError(
+            f"Dataset '{name}' does not accept a `:argument` suffix.", f"Write {name} instead of {text}.", code="GB305"
+        )
     if spec.argument is not None and colon:
         given[spec.argument] = argument
     options = resolve_options(spec.option_schema, given, spec.name)
     if spec.argument is not None and not options[spec.argument]:
-        raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+        raise UsageError(
+            f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.", code="GB305"
+        )
     require_folders(spec.option_schema, options, name)
     choice = Choice(name=spec.name, options=options, origin=origin(entry.plugin))
     return ChosenDataset(spec, choice, spec.shape(options))

@@ -26,11 +26,13 @@ def require_folder(text: str, where: str) -> None:
             return
         exists = path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # no permission, name too long, unknown user after ~
-        raise UsageError(f"The folder {text!r} cannot be read: {error}.", f"Check {where}.") from None
+        raise UsageError(f"The folder {text!r} cannot be read: {error}.", f"Check {where}.", code="GB305") from None
     if exists:
-        raise UsageError(f"{text} is a file, not a folder.", f"Set {where} to the folder, such as {path.parent}.")
+        raise UsageError(
+            f"{text} is a file, not a folder.", f"Set {where} to the folder, such as {path.parent}.", code="GB305"
+        )
     searched = "" if path.is_absolute() else f"; the path is relative to {Path.cwd()}"
-    raise UsageError(f"The folder {text} does not exist.{_suggestion(path)}", f"Check {where}{searched}.")
+    raise UsageError(f"The folder {text} does not exist.{_suggestion(path)}", f"Check {where}{searched}.", code="GB305")
 
 
 def _suggestion(path: Path) -> str:

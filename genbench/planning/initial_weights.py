@@ -26,7 +26,9 @@ def initial_weights_path(source: str) -> Path:
         path = Path(source).expanduser()
         if not path.is_file():
             raise UsageError(
-                f"init_from: the file {source} does not exist.", "Check the path; it may also be RUN:CELL."
+                f"init_from: the file {source} does not exist.",
+                "Check the path; it may also be RUN:CELL.",
+                code="GB508",
             )
         return path
     run, colon, cell = source.rpartition(":")
@@ -34,6 +36,7 @@ def initial_weights_path(source: str) -> Path:
         raise UsageError(
             f"init_from = '{source}' is neither RUN:CELL nor a {SUFFIX} file.",
             "Name a run directory and one of its cells, such as results/first:dcgan, or a weights file.",
+            code="GB508",
         )
     directory = RunDirectory.open_unpacked(run)
     planned = directory.find_cell(cell)
@@ -42,6 +45,7 @@ def initial_weights_path(source: str) -> Path:
         raise UsageError(
             f"init_from: the cell {planned.id} of {run} has no stored weights.",
             f"Choose a cell that finished training; see `genbench show {run}`.",
+            code="GB508",
         )
     return path
 
@@ -60,7 +64,7 @@ def weights_hash(path: Path) -> str:
                 file.seek(0)
                 return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
+        raise UsageError(f"Cannot read {path}: {error.strerror}.", code="GB508") from None
 
 
 def is_unchanged(path: Path, planned: str) -> bool:

@@ -319,7 +319,7 @@ def _naming(variant: _Variant) -> Iterator[None]:
     except UsageError as error:
         if not variant.name:
             raise
-        raise UsageError(f"Variant '{variant.name}': {error.cause}", error.cure) from None
+        raise UsageError(f"Variant '{variant.name}': {error.cause}", error.cure, code=error.code) from None
 
 
 def _nothing_possible(cells: Sequence[PlannedCell]) -> UsageError:
@@ -329,7 +329,7 @@ def _nothing_possible(cells: Sequence[PlannedCell]) -> UsageError:
         for cell in cells
     )
     which = "The requested cell is not" if len(cells) == 1 else f"None of the {len(cells)} requested cells is"
-    return UsageError(f"{which} possible.", reasons)
+    return UsageError(f"{which} possible.", reasons, code="GB106")
 
 
 def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:
@@ -342,7 +342,7 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
         entry: Entry[LossSpec] = catalogue.require("losses", model.spec.default_loss)
     except UsageError as error:
         cause = f"The default loss of the model '{model.spec.name}' is missing. {error.cause}"
-        raise UsageError(cause, f"Choose another with --losses. {error.cure}") from None
+        raise UsageError(cause, f"Choose another with --losses. {error.cure}", code=error.code) from None
     return entry
 
 

@@ -35,6 +35,7 @@ def require_usable_files(catalogue: Catalogue, used: Iterable[tuple[Kind, str]],
                 f"is the {plugin.explanation}",
                 "Correct the file (`genbench plugin list --plugin FILE` shows the traceback), or leave it out to use "
                 "what is installed under this name.",
+                code="GB202",
             )
 
 

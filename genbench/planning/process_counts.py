@@ -18,6 +18,7 @@ def require_divisible_batch(recipe: Recipe) -> None:
         raise UsageError(
             f"batch_size {batch} cannot be divided among {processes} processes: it is the total over all of them.",
             f"Use {fitting}.",
+            code="GB509",
         )
 
 
@@ -34,6 +35,7 @@ def require_process_count(cells: Iterable[PlannedCell], available: int, resource
         raise UsageError(
             f"--nproc {wanted} needs as many {resource}; this machine has {available}.",
             f"Use --nproc {available} or less." if available > 1 else "Use --nproc 1.",
+            code="GB402",
         )
 
 
@@ -49,6 +51,7 @@ def require_rendezvous(cells: Iterable[PlannedCell], rendezvous: Rendezvous | No
         raise UsageError(
             f"--nnodes {wanted} needs a rendezvous, by which the machines find each other.",
             "Start the same command on each, with --rdzv-endpoint HOST:PORT of one of them and the same --rdzv-id.",
+            code="GB406",
         )
 
 

@@ -56,5 +56,7 @@ PROFILES: dict[str, Profile] = {
 def find_profile(name: str) -> Profile:
     """Return the profile with that name; raise `UsageError` with a suggestion if there is none."""
     if name not in PROFILES:
-        raise UsageError(f"Unknown profile '{name}'.{near_miss(name, PROFILES)}", f"Profiles: {', '.join(PROFILES)}.")
+        raise UsageError(
+            f"Unknown profile '{name}'.{near_miss(name, PROFILES)}", f"Profiles: {', '.join(PROFILES)}.", code="GB101"
+        )
     return PROFILES[name]

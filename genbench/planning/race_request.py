@@ -89,11 +89,13 @@ def make_races(
         raise UsageError(
             f"The first look of a race is after {FIRST_LOOK} seeds, and this plan has {few}.",
             "Give more, as with --seeds 0,1,2,3,4,5,6,7.",
+            code="GB109",
         )
     if most < len(seeds):
         raise UsageError(
             f"race '{request.metric}': seeds={most} is less than the {len(seeds)} seeds of the plan.",
             f"Write {len(seeds)} or more, or plan fewer with --seeds.",
+            code="GB109",
         )
     races: list[PlannedRace] = []
     for dataset, members in _by_dataset(cells).items():
@@ -103,6 +105,7 @@ def make_races(
             raise UsageError(
                 f"A race needs two candidates on each dataset, but {alone}.",
                 "Name more models, losses or recipes, or leave out --race.",
+                code="GB109",
             )
         own = {metric for cell in members for metric in cell.identity.metrics}
         metric = _full_name(request.metric, own)
@@ -134,7 +137,7 @@ def _full_name(metric: str, measured: Collection[str]) -> str:
     if metric in measured or not longer:
         return metric
     if len(longer) > 1:
-        raise UsageError(f"race '{metric}' is ambiguous.", f"Choose from: {', '.join(longer)}.")
+        raise UsageError(f"race '{metric}' is ambiguous.", f"Choose from: {', '.join(longer)}.", code="GB107")
     return longer[0]
 
 
@@ -175,15 +178,18 @@ def _require_measured(metric: str, cells: Sequence[PlannedCell], swept: Sequence
             f"race '{metric}' cannot be measured for {'; '.join(list(without)[:3])}{' …' if len(without) > 3 else ''} "
             f"(family {', '.join(families)}).",
             f"Leave these out, or race by a metric that all candidates have: {', '.join(common) or 'there is none'}.",
+            code="GB109",
         )
     if any(resolve_recipe(cell.identity.recipe).nnodes > 1 for cell in cells):
         raise UsageError(
             "A race cannot train on several machines: only one of them has the values that decide it.",
             "Use --nnodes 1, or leave out --race.",
+            code="GB109",
         )
     samples = dict.fromkeys(resolve_recipe(cell.identity.recipe).samples for cell in cells)
     if len(samples) > 1:
         raise UsageError(
             f"The candidates of a race are measured with {', '.join(map(str, samples))} samples: they do not compare.",
             "Give all of them the same --samples.",
+            code="GB109",
         )

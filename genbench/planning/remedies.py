@@ -32,12 +32,16 @@ def check_remedies(
     """
     metric, every, patience = recipe.best_metric, recipe.evaluate_every, recipe.patience
     if patience and not metric:
-        raise UsageError("patience needs a metric to monitor.", f"Name it with --best-metric: {', '.join(metrics)}.")
+        raise UsageError(
+            "patience needs a metric to monitor.", f"Name it with --best-metric: {', '.join(metrics)}.", code="GB104"
+        )
     if metric:
         single_value_direction("best_metric", metric, metrics, directions, estimates)
     if metric and not every:
         raise UsageError(
-            "best_metric needs evaluations during training.", "Set the interval in images: --evaluate-every 10000."
+            "best_metric needs evaluations during training.",
+            "Set the interval in images: --evaluate-every 10000.",
+            code="GB104",
         )
     if recipe.augment_policy or recipe.augment_discriminator != "none":
         check_augment_policy(recipe.augment_policy)
@@ -110,7 +114,9 @@ def check_augment_policy(names: Sequence[str]) -> None:
         raise UsageError("augment_policy is empty.", f"{allowed} For no augmentation: augment_discriminator = 'none'.")
     for name in names:
         if name not in AUGMENT_POLICIES:
-            raise UsageError(f"augment_policy: unknown name '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed)
+            raise UsageError(
+                f"augment_policy: unknown name '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed, code="GB101"
+            )
         if list(names).count(name) > 1:
             raise UsageError(f"augment_policy contains '{name}' twice.", "Name each transformation once.")
 

@@ -17,7 +17,9 @@ def choose_reporters(names: Iterable[str], settings: Settings, catalogue: Catalo
     try:
         entries = [catalogue.require("reporters", name) for name in names]
     except UsageError as error:  # in a resumed run: its plugin may have been uninstalled
-        raise UsageError(error.cause, f"{error.cure}\nOr run without reporters: --reporters none") from None
+        raise UsageError(
+            error.cause, f"{error.cure}\nOr run without reporters: --reporters none", code=error.code
+        ) from None
     return [
         Choice(
             name=entry.spec.name,

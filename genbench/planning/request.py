@@ -98,7 +98,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
             continue
         key = written.replace("-", "_")
         if key not in _KEYS:
-            raise UsageError(f"{path}: unknown key '{written}'.{near_miss(key, _KEYS)}", f"Keys: {', '.join(_KEYS)}.")
+            raise UsageError(
+                f"{path}: unknown key '{written}'.{near_miss(key, _KEYS)}", f"Keys: {', '.join(_KEYS)}.", code="GB105"
+            )
         given[key] = value
     return given
 
@@ -145,7 +147,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = parse_race(value) if key == "race" else value
         else:
-            raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}")
+            raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}", code="GB105")
     flags: dict[str, dict[str, OptionValue]] = {}
     for setting in settings:
         name, option, chosen = parse_setting(setting)
@@ -161,17 +163,21 @@ def _check_local(values: dict[str, Any], own: Mapping[str, OptionValue]) -> None
     flag = f"--{min(own)}"
     executor = values.get("executor", "local")
     if executor != "local":
-        raise UsageError(f"{flag} is an option of the executor 'local', not of '{executor}'.", f"Remove {flag}.")
+        raise UsageError(
+            f"{flag} is an option of the executor 'local', not of '{executor}'.", f"Remove {flag}.", code="GB104"
+        )
     devices = own.get("devices")
     if not isinstance(devices, list) or not devices:
         return
     kinds = sorted({str(device).partition(":")[0] for device in devices})
     if len(kinds) > 1:
         raise UsageError(
-            f"--devices has devices of different types: {', '.join(kinds)}.", "Make one run for each type."
+            f"--devices has devices of different types: {', '.join(kinds)}.",
+            "Make one run for each type.",
+            code="GB104",
         )
     if values.get("device", "auto") not in ("auto", kinds[0], devices[0]):
-        raise UsageError(f"--device {values['device']} is not among --devices.", "Remove --device.")
+        raise UsageError(f"--device {values['device']} is not among --devices.", "Remove --device.", code="GB104")
     values["device"] = devices[0]
 
 
@@ -201,7 +207,9 @@ def parse_target(text: str) -> tuple[str, float]:
 
 def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> None:
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise UsageError("'set' must contain one table per name.", "Write [set.dcgan], and below it: width = 32.")
+        raise UsageError(
+            "'set' must contain one table per name.", "Write [set.dcgan], and below it: width = 32.", code="GB105"
+        )
     for name, table in tables.items():
         for option, value in table.items():
             options.setdefault(name, {})[option.replace("-", "_")] = value
@@ -210,11 +218,11 @@ def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> N
 def _variants(tables: object) -> dict[str, Variant]:
     example = "Write [variants.averaged], and below it: ema_half_life = 10000."
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise UsageError("'variants' must contain one table per name.", example)
+        raise UsageError("'variants' must contain one table per name.", example, code="GB105")
     found: dict[str, Variant] = {}
     for name, table in tables.items():
         if not (isinstance(name, str) and name.strip()):
-            raise UsageError(f"A variant cannot be named {name!r}.", example)
+            raise UsageError(f"A variant cannot be named {name!r}.", example, code="GB105")
         variant = found.setdefault(name, Variant())
         for written, value in table.items():
             key = str(written).replace("-", "_")
@@ -227,6 +235,7 @@ def _variants(tables: object) -> dict[str, Variant]:
                 raise UsageError(
                     f"variants.{name}.{written} is not a recipe field.{suggestion}",
                     f"A variant contains recipe fields and `set`: {', '.join(RECIPE_FIELDS)}.",
+                    code="GB105",
                 )
     return found
 
@@ -234,7 +243,7 @@ def _variants(tables: object) -> dict[str, Variant]:
 def _recipe_value(key: str, value: object, owner: str) -> OptionValue:
     is_list = _FIELDS[key].type.startswith("list") and isinstance(value, str)
     if isinstance(value, str) and value in RENAMED.get(key, {}):
-        raise UsageError(f"{owner}.{key} = '{value}' has been renamed.", f"Write {RENAMED[key][value]}.")
+        raise UsageError(f"{owner}.{key} = '{value}' has been renamed.", f"Write {RENAMED[key][value]}.", code="GB105")
     return _FIELDS[key].check(list(_names(key, value)) if is_list else value, owner)
 
 

@@ -91,6 +91,7 @@ def check_samplers(texts: Sequence[str], families: Iterable[FamilySpec]) -> None
             raise UsageError(
                 f"No family of these models has a sampler '{name}'.{near_miss(name, known)}",
                 f"Samplers: {listed}.",
+                code="GB101",
             )
 
 

@@ -127,6 +127,7 @@ def make_spaces(given: Mapping[str, Any], pairs: Sequence[tuple[ModelSpec, LossS
             raise UsageError(
                 f"{source} has nothing to tune for the model '{model.name}'.",
                 f"Add recipe fields, such as learning_rate, or a table [{model.name}].",
+                code="GB110",
             )
         space = {
             (dimension.owner, dimension.option): dimension for dimension in own
@@ -158,6 +159,7 @@ def _divided(given: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dic
             raise UsageError(
                 f"{source}: '{name}' is not a recipe field.{near_miss(key, RECIPE_FIELDS)}",
                 "An option of a model or loss stands in its table: [dcgan], and below it width = {choices = [16, 32]}.",
+                code="GB110",
             )
     return common, tables
 
@@ -171,6 +173,7 @@ def _reached(name: str, owners: Mapping[str, ConfigurableSpec], source: str) -> 
             f"{source}: '{name}' is neither a recipe field, nor a model or loss of this run."
             f"{near_miss(name, [*names, *RECIPE_FIELDS])}",
             f"Models and losses of this run: {', '.join(names)}. Options of datasets and metrics are not tuned.",
+            code="GB110",
         )
     return reached
 
@@ -189,6 +192,7 @@ def _of_table(
             raise UsageError(
                 f"{source}: {name}.{written} is ambiguous: a model and a loss '{name}' have this option.",
                 f'Write ["model:{name}"] or ["loss:{name}"].',
+                code="GB110",
             )
         yield _dimension(spec, written, value, source)
 
@@ -200,10 +204,13 @@ def _dimension(spec: ModelSpec | LossSpec, written: str, value: object, source: 
         raise UsageError(
             f"Unknown option {owner}.{written}.{near_miss(key, known)}",
             f"{spec.name} has: {has}." if has else f"{spec.name} has no options.",
+            code="GB101",
         )
     shared = key in (*RECIPE_FIELDS, LATENT_DIM.name)
     if shared and key in NOT_TUNED:
-        raise UsageError(f"{owner}.{key} cannot be tuned: {NOT_TUNED[key]}.", "Remove it from the search space.")
+        raise UsageError(
+            f"{owner}.{key} cannot be tuned: {NOT_TUNED[key]}.", "Remove it from the search space.", code="GB110"
+        )
     name = key if shared else f"{spec.name}.{key}"
     return Dimension(name, _qualified(spec), key, _values(known[key], value, owner))
 
@@ -211,41 +218,47 @@ def _dimension(spec: ModelSpec | LossSpec, written: str, value: object, source: 
 def _values(option: Option, given: object, owner: str) -> Values:
     where = f"{owner}.{option.name}"
     if not isinstance(given, Mapping):
-        raise UsageError(f"{where} = {given!r} is not a range.", f"{_EXAMPLE} A fixed value is a flag, or in --config.")
+        raise UsageError(
+            f"{where} = {given!r} is not a range.", f"{_EXAMPLE} A fixed value is a flag, or in --config.", code="GB110"
+        )
     for key in given:
         if key not in _KEYS:
-            raise UsageError(f"{where} has the unknown key '{key}'.{near_miss(str(key), _KEYS)}", _EXAMPLE)
+            raise UsageError(
+                f"{where} has the unknown key '{key}'.{near_miss(str(key), _KEYS)}", _EXAMPLE, code="GB110"
+            )
     return _choices(option, given, owner) if "choices" in given else _range(option, given, owner)
 
 
 def _choices(option: Option, given: Mapping[str, Any], owner: str) -> Choices:
     where, values = f"{owner}.{option.name}", given["choices"]
     if len(given) > 1:
-        raise UsageError(f"{where} has choices and a range.", _EXAMPLE)
+        raise UsageError(f"{where} has choices and a range.", _EXAMPLE, code="GB110")
     if not isinstance(values, list):
-        raise UsageError(f"{where}: choices = {values!r} is not a list.", _EXAMPLE)
+        raise UsageError(f"{where}: choices = {values!r} is not a list.", _EXAMPLE, code="GB110")
     checked = unique(option.check(value, owner) for value in values)
     if len(checked) < 2:
-        raise UsageError(f"{where} has fewer than two different choices.", "A fixed value is a flag, or in --config.")
+        raise UsageError(
+            f"{where} has fewer than two different choices.", "A fixed value is a flag, or in --config.", code="GB110"
+        )
     return Choices(tuple(checked))
 
 
 def _range(option: Option, given: Mapping[str, Any], owner: str) -> Range:
     where = f"{owner}.{option.name}"
     if option.type not in ("int", "float"):
-        raise UsageError(f"{where} has no range: it is {option.describe()}.", "Write {choices = [...]}.")
+        raise UsageError(f"{where} has no range: it is {option.describe()}.", "Write {choices = [...]}.", code="GB110")
     for key in ("low", "high"):
         if key not in given:
-            raise UsageError(f"{where} has no {key}.", _EXAMPLE)
+            raise UsageError(f"{where} has no {key}.", _EXAMPLE, code="GB110")
     low, high = (_number(option, given[key], owner) for key in ("low", "high"))
     log, step = given.get("log", False), given.get("step")
     if not isinstance(log, bool):
-        raise UsageError(f"{where}: log = {log!r} is neither true nor false.")
+        raise UsageError(f"{where}: log = {log!r} is neither true nor false.", code="GB110")
     if not low < high:
-        raise UsageError(f"{where}: low = {low:g} is not below high = {high:g}.")
+        raise UsageError(f"{where}: low = {low:g} is not below high = {high:g}.", code="GB110")
     if log and (low <= 0 or step is not None):
         problem = "a logarithmic range begins above 0" if low <= 0 else "a logarithmic range has no step"
-        raise UsageError(f"{where}: {problem}.", _EXAMPLE)
+        raise UsageError(f"{where}: {problem}.", _EXAMPLE, code="GB110")
     size = None if step is None else _step(option, step, low, high, where)
     return Range(low, high, log, size, option.type == "int")
 
@@ -253,20 +266,22 @@ def _range(option: Option, given: Mapping[str, Any], owner: str) -> Range:
 def _number(option: Option, value: object, owner: str) -> float:
     checked = option.check(value, owner)
     if not isinstance(checked, int | float) or isinstance(checked, bool):
-        raise UsageError(f"{owner}.{option.name}: {value!r} is not a number.", _EXAMPLE)
+        raise UsageError(f"{owner}.{option.name}: {value!r} is not a number.", _EXAMPLE, code="GB110")
     return checked
 
 
 def _step(option: Option, step: object, low: float, high: float, where: str) -> float:
     whole = isinstance(step, int) and not isinstance(step, bool)
     if not (whole or (isinstance(step, float) and option.type == "float")) or not 0 < float(step) < math.inf:  # type: ignore[arg-type]
-        raise UsageError(f"{where}: step = {step!r} is not a positive {option.type}.")
+        raise UsageError(f"{where}: step = {step!r} is not a positive {option.type}.", code="GB110")
     size = float(step)  # type: ignore[arg-type]
     count = (high - low) / size
     if count < 1 or abs(count - round(count)) > 1e-9 * count:
         reached = low + max(1, math.floor(count)) * size
         raise UsageError(
-            f"{where}: steps of {size:g} from {low:g} do not end at {high:g}.", f"For example, high = {reached:g}."
+            f"{where}: steps of {size:g} from {low:g} do not end at {high:g}.",
+            f"For example, high = {reached:g}.",
+            code="GB110",
         )
     return int(size) if option.type == "int" else size
 

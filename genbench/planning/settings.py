@@ -87,7 +87,7 @@ def _require_one(name: str, option: str, known: Mapping[str, set[str]]) -> None:
     if not having:
         every = set().union(*known.values())
         has = f"{name} has: {', '.join(sorted(every))}." if every else f"{name} has no options."
-        raise UsageError(f"Unknown option {name}.{option}.{near_miss(option, every)}", has)
+        raise UsageError(f"Unknown option {name}.{option}.{near_miss(option, every)}", has, code="GB101")
     if len(having) > 1:
         kinds = " and ".join(f"the {qualified.partition(':')[0]}" for qualified in having)
         forms = " or ".join(f"--set {qualified}.{option}=…" for qualified in having)
@@ -95,6 +95,7 @@ def _require_one(name: str, option: str, known: Mapping[str, set[str]]) -> None:
         raise UsageError(
             f"--set {name}.{option} is ambiguous: {kinds} '{name}' have this option.",
             f"Write {forms}; in a plan, {tables}.",
+            code="GB107",
         )
 
 
@@ -117,16 +118,18 @@ def _raise_unused_name(given: str, used: Iterable[str], catalogue: Catalogue) ->
     name = after if colon else given
     if colon and stated not in _KINDS:
         raise UsageError(
-            f"--set {given}.…: '{stated}' is not a kind.{near_miss(stated, _KINDS)}", f"Kinds: {', '.join(_KINDS)}."
+            f"--set {given}.…: '{stated}' is not a kind.{near_miss(stated, _KINDS)}",
+            f"Kinds: {', '.join(_KINDS)}.",
+            code="GB101",
         )
     kinds = [_KINDS[stated]] if colon else CONFIGURABLE
     remedy = f"Used in this run: {', '.join(sorted(used))}."
     what = f"the {stated} '{name}'" if colon else f"'{name}'"
     for kind in kinds:
         if name in catalogue.entries(kind):
-            raise UsageError(f"--set {given}.…: {what} is not used in this run.", remedy)
+            raise UsageError(f"--set {given}.…: {what} is not used in this run.", remedy, code="GB104")
     for kind in kinds:
         if catalogue.quarantined_claims(kind, name):
             catalogue.require(kind, name)  # raises the reason of the quarantine
     nothing = f"no {stated}" if colon else "nothing"
-    raise UsageError(f"--set {given}.…: {nothing} is named '{name}'.{near_miss(name, used)}", remedy)
+    raise UsageError(f"--set {given}.…: {nothing} is named '{name}'.{near_miss(name, used)}", remedy, code="GB101")

@@ -117,7 +117,7 @@ def _factors(axes: Axes, zipped: Sequence[Sequence[str]]) -> list[list[list[tupl
         _require_group(group, axes)
         for name in group:
             if name in group_of:
-                raise UsageError(f"--zip names '{name}' twice.", "Name each setting in one group.")
+                raise UsageError(f"--zip names '{name}' twice.", "Name each setting in one group.", code="GB104")
             group_of[name] = group
     factors: list[list[list[tuple[str, OptionValue]]]] = []
     done: set[str] = set()
@@ -136,13 +136,18 @@ def _require_group(group: Sequence[str], axes: Axes) -> None:
             raise UsageError(
                 f"--zip {','.join(group)}: '{name}' has no list of values.{near_miss(name, axes)}",
                 f"With several values: {', '.join(axes) or 'nothing'}.",
+                code="GB104",
             )
     if len(group) < 2:
-        raise UsageError(f"--zip {','.join(group)} names one setting only.", "Write --zip batch_size,learning_rate.")
+        raise UsageError(
+            f"--zip {','.join(group)} names one setting only.", "Write --zip batch_size,learning_rate.", code="GB104"
+        )
     lengths = [len(axes[name]) for name in group]
     if len({*lengths}) > 1:
         counts = ", ".join(f"{name} has {length}" for name, length in zip(group, lengths, strict=True))
-        raise UsageError(f"--zip pairs lists of the same length, but {counts}.", "Give as many values to each.")
+        raise UsageError(
+            f"--zip pairs lists of the same length, but {counts}.", "Give as many values to each.", code="GB104"
+        )
 
 
 def _point(values: Mapping[str, OptionValue]) -> Point:

@@ -48,15 +48,21 @@ def single_value_direction(
         here += " After a run, `genbench table RUN --target` accepts any value that it measured."
     if metric not in known:
         suggestion = near_miss(metric, single) or near_miss(metric, known)
-        raise UsageError(f"{setting} '{metric}' is not a metric.{suggestion}", here)
+        raise UsageError(f"{setting} '{metric}' is not a metric.{suggestion}", here, code="GB101")
     if metric not in measured:
-        raise UsageError(f"{setting} '{metric}' is not measured in this run.", f"Add it to --metrics. {here}")
+        raise UsageError(
+            f"{setting} '{metric}' is not measured in this run.", f"Add it to --metrics. {here}", code="GB602"
+        )
     direction = known[metric]
     if direction == "each" and estimates.get(metric):
-        raise UsageError(f"{setting} '{metric}' has several values.", f"Name one: {', '.join(estimates[metric])}.")
+        raise UsageError(
+            f"{setting} '{metric}' has several values.", f"Name one: {', '.join(estimates[metric])}.", code="GB107"
+        )
     if direction == "each":
         raise UsageError(
-            f"{setting} '{metric}' has several values, whose names are not known before they are measured.", here
+            f"{setting} '{metric}' has several values, whose names are not known before they are measured.",
+            here,
+            code="GB107",
         )
     return direction
 
@@ -93,4 +99,5 @@ def check_targets(
             raise UsageError(
                 f"target '{target.metric}' is not measured for any of these models on these data.",
                 f"Measured for them: {', '.join(measured) or 'nothing'}.",
+                code="GB602",
             )

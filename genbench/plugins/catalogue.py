@@ -104,13 +104,14 @@ class Catalogue:
             raise UsageError(
                 f"The {SINGULAR[kind]} '{name}' is registered by the {claims[0].explanation}",
                 "See `genbench plugin list` for the traceback.",
+                code="GB202",
             )
         self._raise_if_in_package(kind, name)
         self._raise_if_of_another_kind(kind, name)
         names = sorted(name for name, entry in entries.items() if not _names_its_extractor(entry.spec))
         known = f"{kind.capitalize()}: {', '.join(names) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
-        raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
+        raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure, code="GB101")
 
     def _raise_if_in_package(self, kind: Kind, name: str) -> None:
         """Raise `UsageError` for a name that a missing package of `plugins/` brings, or that has another name here."""
@@ -120,12 +121,13 @@ class Catalogue:
         package, called = found
         title = SINGULAR[kind]
         if called in self.entries(kind):
-            raise UsageError(f"The {title} '{name}' is called '{called}' here.", f"Write {called}.")
+            raise UsageError(f"The {title} '{name}' is called '{called}' here.", f"Write {called}.", code="GB101")
         if all(plugin.distribution != package.distribution for plugin in self.plugins):
             what = f"'{name}'" if called == name else f"'{name}', here called '{called}',"
             raise UsageError(
                 f"The {title} {what} is in the package {package.distribution}, which is not installed.",
                 f"Install it: {package.installation}.",
+                code="GB403",
             )
 
     def _raise_if_of_another_kind(self, kind: Kind, name: str) -> None:
@@ -173,6 +175,7 @@ def discover(files: Sequence[str | Path] = ()) -> Catalogue:
             raise UsageError(
                 "A plugin started genbench while it was being loaded.",
                 "Remove the call from the plugin: importing it must only define things.",
+                code="GB202",
             )
         loaded += probe(others)
     return combine(loaded)
@@ -201,10 +204,11 @@ def _add(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
         existing = catalogue.entries(kind).get(name)
         if existing is not None:
             raise UsageError(
-                f"it registers the {SINGULAR[kind]} '{name}', which {existing.plugin.title} already registers"
+                f"it registers the {SINGULAR[kind]} '{name}', which {existing.plugin.title} already registers",
+                code="GB205",
             )
         if (kind, name) in taken:
-            raise UsageError(f"it registers the {SINGULAR[kind]} '{name}' twice")
+            raise UsageError(f"it registers the {SINGULAR[kind]} '{name}' twice", code="GB205")
         taken.add((kind, name))
         _require_valid(entry.spec)
     if loaded.plugin.origin != "builtin":  # a test checks the names of the built-in metrics
@@ -253,7 +257,8 @@ def require_own_names(added: Sequence[Entry[MetricSpec]], known: Sequence[Entry[
             if clash:
                 raise UsageError(
                     f"the estimates of its metric '{spec.name}' would have the name '{clash[0]}' of the metric "
-                    f"'{other.name}' of {entry.plugin.title}"
+                    f"'{other.name}' of {entry.plugin.title}",
+                    code="GB205",
                 )
 
 
@@ -264,7 +269,8 @@ def _require_unreserved(spec: Spec) -> None:
     for name in names:
         if is_reserved(name) and not (isinstance(spec, FeatureMetric) and is_reserved(spec.distance)):
             raise UsageError(
-                f"'{spec.name}' has the name '{name}': fid, kid and is are reserved for the Inception weights of 2015"
+                f"'{spec.name}' has the name '{name}': fid, kid and is are reserved for the Inception weights of 2015",
+                code="GB205",
             )
 
 
@@ -272,10 +278,12 @@ def _require_valid(spec: Spec) -> None:
     if isinstance(spec, ModelSpec):
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
-            raise UsageError(f"'{spec.name}' declares the option '{min(clash)}', which every model already has")
+            raise UsageError(
+                f"'{spec.name}' declares the option '{min(clash)}', which every model already has", code="GB205"
+            )
     if isinstance(spec, MetricSpec) and spec.name in (LIKELIHOOD, "none"):
-        raise UsageError(f"a metric cannot be named '{spec.name}': the name is reserved in --metrics")
+        raise UsageError(f"a metric cannot be named '{spec.name}': the name is reserved in --metrics", code="GB205")
     if isinstance(spec, ReporterSpec) and spec.name == "none":
-        raise UsageError("a reporter cannot be named 'none': the name is reserved in --reporters")
+        raise UsageError("a reporter cannot be named 'none': the name is reserved in --reporters", code="GB205")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")

@@ -160,7 +160,7 @@ def file_plugins(paths: Sequence[str | Path]) -> list[Plugin]:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         except OSError as error:
             cure = "Give the path of an existing .py file to --plugin."
-            raise UsageError(f"The plugin file {given} cannot be read: {error.strerror}.", cure) from None
+            raise UsageError(f"The plugin file {given} cannot be read: {error.strerror}.", cure, code="GB203") from None
         found[path] = Plugin(path.stem, "file", str(path), path.name, digest)
     return list(found.values())
 
@@ -217,7 +217,9 @@ def _import_module(plugin: Plugin) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, plugin.target)
     if spec is None or spec.loader is None:
-        raise SpecError(f"{plugin.target} is not a Python file.", "Rename the file so that it ends in .py.")
+        raise SpecError(
+            f"{plugin.target} is not a Python file.", "Rename the file so that it ends in .py.", code="GB203"
+        )
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded  # for "name:attribute" strings and pickling
     try:

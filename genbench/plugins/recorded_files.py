@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import msgspec
 from genbench.errors import UsageError
 from genbench.results.cache import cache_directory
 from genbench.results.schema import RunRecord
+from genbench.system.opening import is_for_owner_only, open_new, open_to_read
 
 _KEY_BYTES = 32
 
@@ -58,6 +58,7 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
             f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
             "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "
             "load the files above.",
+            code="GB204",
         )
     for path, recorded in zip(record.plugin_files, record.plugin_hashes, strict=False):
         if _hash(path) != recorded:
@@ -65,6 +66,7 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
                 f"The plugin file {path} has changed since the run was planned.",
                 "Restore the file, or start a new run. To sample, or to go on where only metrics have changed, name "
                 "the changed file with --plugin.",
+                code="GB204",
             )
     return list(record.plugin_files)
 
@@ -103,6 +105,7 @@ def _hash(path: str) -> str:
         raise UsageError(
             f"The plugin file {path} cannot be read: {error.strerror}.",
             "Restore the file, or name its new place with --plugin.",
+            code="GB203",
         ) from None
 
 
@@ -116,17 +119,14 @@ def _own_key(create: bool = False) -> bytes:
     if create:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(open_new(path, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(_KEY_BYTES))
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_to_read(path, follow_link=False)
     except OSError:
         return b""
     try:
-        found = os.fstat(descriptor)
-        private = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-        key = os.read(descriptor, _KEY_BYTES) if private else b""
+        key = os.read(descriptor, _KEY_BYTES) if is_for_owner_only(os.fstat(descriptor)) else b""
     finally:
         os.close(descriptor)
     return key if len(key) == _KEY_BYTES else b""

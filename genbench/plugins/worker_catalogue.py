@@ -23,6 +23,7 @@ def load_catalogue(plugins: Sequence[dict[str, Any]]) -> Catalogue:
     for plugin in catalogue.plugins:
         if plugin.quarantined:
             raise SpecError(
-                f"The plugin {plugin.title} failed to load in the worker: {plugin.reason}\n{plugin.traceback}"
+                f"The plugin {plugin.title} failed to load in the worker: {plugin.reason}\n{plugin.traceback}",
+                code="GB202",
             )
     return catalogue

@@ -121,7 +121,8 @@ Message: TypeAlias = Started | Activity | Progress | Measured | Finished | Stopp
 
 
 class ForkServerReply(msgspec.Struct, frozen=True):
-    """The fork server's report on a worker: first its process id, later its wait status (from `os.waitpid`)."""
+    """The report on a worker by what started it: first its process id, later its return code, negative for a signal."""
 
     pid: int
     status: int | None = None
+    failure: str = ""  # how its process ended, for a worker that did not come to start

@@ -10,8 +10,7 @@ from genbench import __version__
 from genbench.errors import UsageError
 from genbench.report.model_card import model_card
 from genbench.report.table.comparison_table import make_table
-from genbench.report.table.render import render
-from genbench.report.table.seeds import several
+from genbench.report.table.render import READABLE_ROWS, render
 from genbench.results.archive import SUFFIX, Manifest, problem_of_member, write_archive
 from genbench.results.store import RunContents, RunDirectory
 
@@ -40,7 +39,7 @@ def pack(run: RunDirectory, out: Path | None = None, weights: bool = False, pict
     """
     target = out or run.path.resolve().with_name(f"{run.name}{SUFFIX}")
     if target.exists():
-        raise UsageError(f"{target} exists already.", "Choose another --out, or remove it.")
+        raise UsageError(f"{target} exists already.", "Choose another --out, or remove it.", code="GB706")
     contents = run.read()
     files: dict[str, bytes | Path] = {"run.json": run.record_path}
     if run.race_path.is_file():
@@ -60,7 +59,7 @@ def pack(run: RunDirectory, out: Path | None = None, weights: bool = False, pict
             temporary.unlink(missing_ok=True)
     except OSError as error:
         problem = f"{error.filename or target}: {error.strerror or error}"
-        raise UsageError(f"Cannot write {target}: {problem}.", "Choose another --out.") from error
+        raise UsageError(f"Cannot write {target}: {problem}.", "Choose another --out.", code="GB702") from error
     return Packed(target, manifest, warnings)
 
 
@@ -93,6 +92,5 @@ def _files(folder: Path, suffixes: tuple[str, ...], warnings: list[str]) -> dict
 
 
 def _tables(contents: RunContents) -> dict[str, bytes | Path]:
-    table = make_table(contents)
-    shown = make_table(contents, over_seeds=True) if several([contents]) else table
-    return {"table.md": render(shown, "github").encode(), "table.csv": render(table, "csv").encode()}
+    shown = render(make_table(contents, over_seeds=None), "github", most_rows=READABLE_ROWS)
+    return {"table.md": shown.encode(), "table.csv": render(make_table(contents), "csv").encode()}

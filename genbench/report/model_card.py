@@ -12,7 +12,7 @@ from genbench.report.repeat_command import repeat_notes, repeat_text
 from genbench.report.run_details import status_of
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import clean
-from genbench.report.table.render import render
+from genbench.report.table.render import READABLE_ROWS, render
 from genbench.report.table.values import protocol_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellResult
@@ -32,7 +32,7 @@ def model_card(run: RunContents, files: Collection[str]) -> str:
         f"profile {markdown(clean(record.profile))}. The numbers below are from this machine and hold under their "
         "protocols; `genbench table` and `genbench.load` read this archive.",
         "## Results",
-        render(table, "github").strip(),
+        render(table, "github", most_rows=READABLE_ROWS).strip(),
         "## Cells",
     ]
     for planned in record.cells:

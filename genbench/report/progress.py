@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 from genbench.gate.speed_interval import uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import clean
+from genbench.results.failure_codes import code_of
 from genbench.results.schema import CellResult
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 5.0
+_PLAN_SECONDS = 60.0
 _MOST_BARS = 8  # of cells that run at the same time
 _MOST_METRICS = 4  # on the line of a finished cell; the table has all
 
@@ -46,6 +48,9 @@ class Display(Protocol):
 
     def cell_finished(self, result: CellResult) -> None:
         """Show the outcome of the cell."""
+
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Show how many of all cells have ended, and how long the rest takes: 'about 4 min left'."""
 
     def message(self, text: str) -> None:
         """Show any other message in one line."""
@@ -108,6 +113,9 @@ class SilentDisplay:
     def cell_finished(self, result: CellResult) -> None:
         """Show nothing."""
 
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Show nothing."""
+
     def message(self, text: str) -> None:
         """Show nothing."""
 
@@ -140,12 +148,14 @@ class _Cell:
 
 
 class PlainDisplay:
-    """Lines for a log: the start and end of each cell, and its progress at most once every five seconds."""
+    """Lines for a log: start and end of each cell, its progress every five seconds, that of the plan every minute."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._running: dict[str, _Cell] = {}  # by id
+        self._planned = clock()  # when the last line on the plan was written
+        self._finished = 0  # cells
 
     def run_started(self, total: int, path: Path) -> None:
         """Write where the results go."""
@@ -174,6 +184,12 @@ class PlainDisplay:
         shown = self._running.pop(result.id, _Cell())
         self.message(f"{shown.position} {shown.label or result.id}: {outcome(result)}")
 
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Write a line when a cell has ended, and if the last one is more than a minute old."""
+        if finished != self._finished or self._clock() - self._planned >= _PLAN_SECONDS:
+            self._finished, self._planned = finished, self._clock()
+            self.message(of_plan(finished, total, left))
+
     def message(self, text: str) -> None:
         """Write a line."""
         _write(self._stream, text)
@@ -196,6 +212,7 @@ class LiveDisplay:
         self._last = -_REDRAW_SECONDS
         self._running: dict[str, _Cell] = {}  # by id
         self._line = ""  # what the run does
+        self._plan = ""  # how far the plan is
 
     def run_started(self, total: int, path: Path) -> None:
         """Show where the results go."""
@@ -230,6 +247,10 @@ class LiveDisplay:
         self._live.update(self._frame() if self._running else "", refresh=True)
         style = "green" if result.status == "ok" else "yellow" if result.status == "skipped" else "red"
         self.message(f"{shown.position} {shown.label or result.id}: {outcome(result)}", style)
+
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Show it below the bars."""
+        self._plan = of_plan(finished, total, left)
 
     def message(self, text: str, style: str = "") -> None:
         """Print a line above the bar."""
@@ -268,6 +289,8 @@ class LiveDisplay:
             parts += [head, dim(shown.line)]
         if len(self._running) > _MOST_BARS:
             parts.append(dim(f"and {len(self._running) - _MOST_BARS} more cells"))
+        if self._plan:
+            parts.append(dim(self._plan))
         return Group(*parts)
 
 
@@ -283,10 +306,16 @@ def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str
     return " · ".join(part for part in parts if part)
 
 
+def of_plan(finished: int, total: int, left: str) -> str:
+    """Return the progress of the whole plan in one line."""
+    return f"plan: {numbers.count(finished)} of {numbers.count(total)} cells done · {left}"
+
+
 def outcome(result: CellResult) -> str:
     """Return the outcome of a cell in one line."""
     if result.status != "ok":
-        return clean(f"{result.status}: {result.reason}" if result.reason else result.status)
+        shown = clean(f"{result.status}: {result.reason}" if result.reason else result.status)
+        return f"{shown} ({code_of(result)})"
     parts = [f"ok in {numbers.seconds(result.durations.total)}"]
     speed = result.throughput
     if speed is not None and result.proof is not None and result.proof.trained:

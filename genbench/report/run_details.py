@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from genbench.errors import how_to_explain
 from genbench.gate.speed_interval import explanation, uncertainty
 from genbench.planning.samplers import named_by_sampler
 from genbench.report import numbers
@@ -19,6 +20,7 @@ from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
+from genbench.results.failure_codes import DAMAGED, code_of
 from genbench.results.files import plain_data
 from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, LaterMeasurement, PlannedCell, Throughput
@@ -47,6 +49,7 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
                 "title": clean(names[planned.id]),
                 "status": status,
                 "reason": reason,
+                "code": _code(contents, planned, status),
                 "files": _shown_files(run, planned.id),
             }
         )
@@ -102,10 +105,17 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
         "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
         "reason": reason,
+        "code": _code(contents, planned, status),
         "files": _shown_files(run, planned.id),
         "identity": plain_data(planned.identity),
         "result": None if result is None else plain_data(result),
     }
+
+
+def _code(contents: RunContents, planned: PlannedCell, status: str) -> str:
+    """Return what explains the status of a cell, or an empty string."""
+    result = contents.cells.results.get(planned.id)
+    return code_of(result) if result is not None else DAMAGED if status == "damaged" else ""
 
 
 def _shown_files(run: RunDirectory, id: str) -> dict[str, str]:
@@ -142,7 +152,7 @@ def run_text(described: dict[str, Any]) -> str:
     for cell in described.get("cells", ()):
         lines += [f"{cell['status']:<9}  {cell['title']}", f"           {cell['id']}"]
         if cell["reason"]:
-            lines.append(f"           {clean(cell['reason'])}")
+            lines.append(f"           {clean(cell['reason'])}{f' ({code})' if (code := cell['code']) else ''}")
         lines += [f"           {name}: {path}" for name, path in cell["files"].items()]
     if "kinds" in described:
         lines += _summary_lines(described)
@@ -177,6 +187,7 @@ def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResul
     lines += [f"  {name:<9} {path}" for name, path in described["files"].items()]
     if described["reason"]:
         lines += ["", *(f"  {clean(line)}" for line in str(described["reason"]).splitlines())]
+        lines += [f"  {how_to_explain(described['code'])}"] if described["code"] else []
     identity = planned.identity
     settings = {"device": identity.device, "latent_dim": identity.latent_dim, **identity.recipe}
     settings |= options_by_choice(identity)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
 from genbench.report.html.paged_report import write_report
-from genbench.report.table.comparison_table import make_table
+from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Table, clean
-from genbench.report.table.render import render
-from genbench.report.table.seeds import several
+from genbench.report.table.outcome import outcomes_of
+from genbench.report.table.render import READABLE_ROWS, render
+from genbench.report.table.seeds import several_seeds
 from genbench.results.cell_names import shown_names
 from genbench.results.files import read_regular_file
 from genbench.results.schema import HELD_OUT, STATUSES
@@ -86,13 +87,16 @@ def _lost_results(previous: Path, contents: RunContents) -> list[str]:
 
 def _tables(contents: RunContents) -> tuple[Table, dict[str, str]]:
     """Return the table, over seeds if there are several, and the text of each file; one table at a time is kept."""
-    each = make_table(contents)
-    csv_text, each_text = render(each, "csv"), render(each, "github")
-    if not several([contents]):
+    cells = outcomes_of([contents])
+    each = table_of_cells(cells, [contents])
+    csv_text, each_text = render(each, "csv"), render(each, "github", most_rows=READABLE_ROWS)
+    if not several_seeds(cells):
         return each, {"table.md": each_text, "table.csv": csv_text}
     del each
-    table = make_table(contents, over_seeds=True)
-    return table, {"table.md": f"{render(table, 'github')}\n## Each seed\n\n{each_text}", "table.csv": csv_text}
+    table = table_of_cells(cells, [contents], over_seeds=True)
+    text = render(table, "github", most_rows=READABLE_ROWS)
+    each_text = f"## Each seed\n\n{each_text}" if len(cells) <= READABLE_ROWS else "Each seed is in table.csv.\n"
+    return table, {"table.md": f"{text}\n{each_text}", "table.csv": csv_text}
 
 
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:

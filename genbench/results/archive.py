@@ -87,7 +87,7 @@ class UnpackedArchive:
             raise damaged(path, str(error) or type(error).__name__) from None
         except OSError as error:
             remedy = "Check the file, and that $TMPDIR has enough space."
-            raise UsageError(f"Cannot unpack {path}: {error.strerror or error}.", remedy) from error
+            raise UsageError(f"Cannot unpack {path}: {error.strerror or error}.", remedy, code="GB701") from error
 
 
 def is_archive(path: Path) -> bool:
@@ -100,7 +100,9 @@ def is_archive(path: Path) -> bool:
 
 def damaged(path: Path, problem: str) -> UsageError:
     """Return the error for an archive that cannot be used."""
-    return UsageError(f"The archive {path} cannot be used: {problem}.", "Get it again from where it was made.")
+    return UsageError(
+        f"The archive {path} cannot be used: {problem}.", "Get it again from where it was made.", code="GB703"
+    )
 
 
 def write_archive(stream: BinaryIO, name: str, version: str, files: Mapping[str, bytes | Path]) -> Manifest:
@@ -199,7 +201,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
         found[name] = info
     if MANIFEST not in found:
         cure = "`genbench archive RUN` makes an archive."
-        raise UsageError(f"{path} is not an archive of a run (it has no {MANIFEST}).", cure)
+        raise UsageError(f"{path} is not an archive of a run (it has no {MANIFEST}).", cure, code="GB705")
     return found
 
 
@@ -210,7 +212,7 @@ def _manifest(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfil
         with archive.open(members[MANIFEST]) as file:
             manifest = decode(file.read(_MOST_MANIFEST_BYTES), Manifest, "archive_version", ARCHIVE_VERSION)
     except NewerFormatError as error:
-        raise UsageError(f"The archive {path} {error}.", "Upgrade genbench to read it.") from None
+        raise UsageError(f"The archive {path} {error}.", "Upgrade genbench to read it.", code="GB704") from None
     except (DamagedError, *_FORMAT_ERRORS) as error:
         raise damaged(path, f"its manifest is damaged: {error}") from None
     if any(file.bytes < 0 for file in manifest.files.values()):

@@ -62,7 +62,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         atomic_write(path, data)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written: {error.strerror}.", "Free some space, or choose another file."
+            f"{path} cannot be written: {error.strerror}.", "Free some space, or choose another file.", code="GB702"
         ) from error
 
 
@@ -74,16 +74,22 @@ def read_baseline(path: Path) -> Baseline:
         for problem in _problems(baseline):
             raise DamagedError(problem)
     except FileNotFoundError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", f"Create it: {create}") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", f"Create it: {create}", code="GB802") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give a file that you may read.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", "Give a file that you may read.", code="GB802"
+        ) from error
     except ValueError as error:  # NUL, or text that the file system cannot encode
-        raise UsageError(f"{path} cannot be the path of a file.", "Give the path of a baseline file.") from error
+        raise UsageError(
+            f"{path} cannot be the path of a file.", "Give the path of a baseline file.", code="GB802"
+        ) from error
     except NewerFormatError as error:
-        raise UsageError(f"{path} {error}.", "Upgrade genbench.") from error
+        raise UsageError(f"{path} {error}.", "Upgrade genbench.", code="GB704") from error
     except DamagedError as error:
         raise UsageError(
-            f"{path} is not a valid baseline file: {error}.", f"Restore it, or remove it and create a new one: {create}"
+            f"{path} is not a valid baseline file: {error}.",
+            f"Restore it, or remove it and create a new one: {create}",
+            code="GB802",
         ) from error
     return baseline
 

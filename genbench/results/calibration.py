@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from genbench.results.comparison import Quantity
 from genbench.results.schema import Record
 
 
@@ -25,6 +26,7 @@ class Calibration(Record, frozen=True, kw_only=True):
 
     created: str
     cell: str
+    quantity: Annotated[Quantity, Meta(description="by which the comparisons decide")] = "wall"
     machine: dict[str, Any]
     spread: Annotated[float, Meta(description="standard deviation of the log ratio of a block, for the same code")]
     detectable: Annotated[float, Meta(description="smallest change detected 95 times out of 100, at the last look")]

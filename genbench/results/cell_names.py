@@ -48,18 +48,16 @@ def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
     """
     first: dict[tuple[str, ...], dict[str, OptionValue]] = {}  # settings of the first cell with these parts
     differing: set[str] = set()
-    for cell in cells:
-        own = _settings(cell.identity)
-        other = first.setdefault(_usual_parts(cell), own)
-        differing |= {name for name in own | other if name not in differing and _differ(own, other, name)}
-    names = {cell.id: _name(cell, differing) for cell in cells}
+    settings = [_settings(cell.identity) for cell in cells]
+    parts = [_usual_parts(cell) for cell in cells]
+    for usual, own in zip(parts, settings, strict=True):
+        differing.update(_differing(own, first.setdefault(usual, own), differing))
+    names = {
+        cell.id: " · ".join([*usual, *(_said(name, value) for name, value in own.items() if name in differing)])
+        for cell, usual, own in zip(cells, parts, settings, strict=True)
+    }
     counts = Counter(names.values())
     return {id: name if counts[name] == 1 else f"{name} · {id.rpartition('-')[2]}" for id, name in names.items()}
-
-
-def _name(cell: PlannedCell, differing: Container[str]) -> str:
-    said = [_said(name, value) for name, value in _settings(cell.identity).items() if name in differing]
-    return " · ".join([*_usual_parts(cell), *said])
 
 
 def _usual_parts(cell: PlannedCell) -> tuple[str, ...]:
@@ -79,9 +77,11 @@ def _said(name: str, value: OptionValue) -> str:
     return text if name in _SELF_EXPLANATORY else f"{name} {text}"
 
 
-def _differ(own: dict[str, OptionValue], other: dict[str, OptionValue], name: str) -> bool:
-    value = own.get(name)
-    return value is not other.get(name, _MISSING) and _text(own, name) != _text(other, name)
+def _differing(own: dict[str, OptionValue], other: dict[str, OptionValue], known: Container[str]) -> list[str]:
+    """Return the settings whose texts differ, without those that are known to."""
+    names = [name for name, value in own.items() if value is not other.get(name, _MISSING)]
+    names += [name for name in other if name not in own]
+    return [name for name in names if name not in known and _text(own, name) != _text(other, name)]
 
 
 def _text(settings: dict[str, OptionValue], name: str) -> str:

@@ -14,6 +14,7 @@ from genbench.results.schema import Record
 EVIDENCE_VERSION = 1
 
 Presence = Literal["both", "new", "gone"]
+Quantity = Literal["wall", "processor", "instructions"]
 
 
 class WindowRecord(Record, frozen=True, kw_only=True):
@@ -22,7 +23,13 @@ class WindowRecord(Record, frozen=True, kw_only=True):
     steps: Annotated[int, Meta(description="in each window")]
     order: Annotated[str, Meta(description="order of the windows; A is base, B is head")]
     seconds: Annotated[list[float], Meta(description="of each window, in that order")]
-    log_ratio: Annotated[float | None, Meta(description="ln(head's time / base's)")]
+    log_ratio: Annotated[float | None, Meta(description="ln(head's wall time / base's)")]
+    processor_seconds: Annotated[
+        list[float], Meta(description="processor time of each window, of all threads and children; empty: not measured")
+    ] = []
+    instructions: Annotated[
+        list[float], Meta(description="instructions retired in user mode in each window; empty: not measured")
+    ] = []
 
 
 class BlockRecord(Record, frozen=True, kw_only=True):
@@ -35,13 +42,48 @@ class BlockRecord(Record, frozen=True, kw_only=True):
     failed: Annotated[dict[str, str], Meta(description="cells without a measurement, with the reason")] = {}
 
 
+class Pilot(Record, frozen=True, kw_only=True):
+    """One block of base against itself."""
+
+    threads: int
+    cells: dict[str, WindowRecord]
+    spreads: Annotated[
+        dict[Quantity, float],
+        Meta(description="by quantity: standard deviation of the log ratio of neighbouring windows of two processes"),
+    ] = {}
+
+
+class QuantityChoice(Record, frozen=True, kw_only=True):
+    """The quantity that decides, and why: part of the plan, chosen before head was measured."""
+
+    asked: Annotated[str, Meta(description="--decide-by")] = "wall"
+    quantity: Quantity = "wall"
+    reason: str = ""
+    threads: Annotated[int | None, Meta(description="of torch, in the comparison; null: not recorded")] = None
+    pilots: Annotated[list[Pilot], Meta(description="base against itself; the last one chose; empty: no choice")] = []
+    unmeasured: Annotated[
+        dict[Quantity, str], Meta(description="quantities that were not measured, with the reason")
+    ] = {}
+
+
+class OtherQuantity(Record, frozen=True, kw_only=True):
+    """What a quantity that does not decide says of a cell, by the same rule and after the same blocks."""
+
+    quantity: Quantity
+    verdict: str
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class CellDecision(Record, frozen=True, kw_only=True):
-    """The decision about one cell. Changes are in time per step; 0.05 is 5 % more time than base."""
+    """The decision about one cell, by one quantity per step; 0.05 is 5 % more of it than base."""
 
     cell: str
     verdict: str
+    quantity: Annotated[Quantity, Meta(description="that decided")] = "wall"
     presence: Annotated[Presence, Meta(description="'new': only head has it; 'gone': only base")] = "both"
-    change: Annotated[float | None, Meta(description="of the time per step, mean over blocks")] = None
+    change: Annotated[float | None, Meta(description="of the quantity per step, mean over blocks")] = None
     low: Annotated[float | None, Meta(description="bounds at the error of the deciding look")] = None
     high: float | None = None
     robust: Annotated[float | None, Meta(description="Hodges-Lehmann estimate of the change")] = None
@@ -52,6 +94,7 @@ class CellDecision(Record, frozen=True, kw_only=True):
     ] = None
     more_blocks: int | None = None
     reason: str = ""
+    others: Annotated[list[OtherQuantity], Meta(description="quantities that were measured and do not decide")] = []
 
 
 class Comparison(Record, frozen=True, kw_only=True):
@@ -66,6 +109,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     looks: Annotated[list[int], Meta(description="numbers of blocks after which a decision was possible")]
     errors: Annotated[list[float], Meta(description="probability of an error at each look")]
     window_seconds: float
+    decided_by: QuantityChoice = QuantityChoice()
     settings: dict[str, Any] = {}
     machine: dict[str, Any] = {}
     verdict: str

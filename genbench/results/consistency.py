@@ -2,16 +2,15 @@
 
 A file that somebody has edited, or that a faulty disk has changed, may be valid JSON of the right types and still hold
 values that no genbench writes. A reader of results relies on what is checked here, so one such file costs only itself.
+The decoder checks the numbers of windows, curves and frames, see `genbench.results.schema`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
-from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
@@ -22,6 +21,8 @@ from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError
 from genbench.results.files import DamagedError, decode, encode
 from genbench.results.schema import (
+    LARGEST_INTEGER,
+    LARGEST_NUMBER,
     CellIdentity,
     CellResult,
     CurvePoint,
@@ -30,14 +31,13 @@ from genbench.results.schema import (
     Record,
     ReferenceResult,
     RunRecord,
+    TrainingFrame,
     Window,
 )
 from genbench.results.shared_parts import SHARED
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image
-_LARGEST_INTEGER = 2**63 - 1
-_LARGEST_NUMBER = 1e150  # its square is finite
 _DEEPEST = 50
 
 _REQUIRED_SETTINGS = ("precision", "engine")  # every version has stored them; other recipe fields may be newer
@@ -175,8 +175,8 @@ def _storable_estimates(estimates: Sequence[Estimate]) -> tuple[list[Estimate], 
 def is_storable(number: float) -> bool:
     """Return whether a number is finite and small enough for a reader to compute with it, as JSON of any reader can."""
     if isinstance(number, int):
-        return abs(number) <= _LARGEST_INTEGER
-    return math.isfinite(number) and abs(number) <= _LARGEST_NUMBER
+        return abs(number) <= LARGEST_INTEGER
+    return math.isfinite(number) and abs(number) <= LARGEST_NUMBER
 
 
 def _number_or_none(number: float | None) -> float | None:
@@ -320,72 +320,54 @@ def _is_possible(value: object, name: str, free: bool, depth: int) -> bool:
     """Say whether `impossible_values` has nothing to say, without composing the places of thousands of values."""
     if depth > _DEEPEST:
         return False
-    if value is None or isinstance(value, bool | str) or value is msgspec.UNSET:
-        return True
     if isinstance(value, int | float):
-        return not _fault_of_number(value, name, free)
-    for key, item in _parts(value):
+        return isinstance(value, bool) or not _fault_of_number(value, name, free)
+    for key, item in _items(value):
         kind = type(item)
-        if kind is str or not item or (kind in (int, float) and 0 <= item <= _LARGEST_INTEGER):
+        if kind is str or not item or item is True or (kind in _NUMBERS and 0 <= item <= LARGEST_INTEGER):
             continue  # nearly all values: possible under every name
-        if kind is list and item and (are_possible := _QUICK.get(type(item[0]))) and are_possible(item):
-            continue
-        if not _is_possible(item, key.rpartition(".")[2], free or key in _FREE, depth + 1):
+        if kind is list:
+            inside = type(item[0])
+            if inside in _DECODED or (inside is Estimate and _are_possible_estimates(item)):
+                continue
+        if not _is_possible(item, str(key).rpartition(".")[2], free or key in _FREE, depth + 1):
             return False
     return True
 
 
-def _are_possible_windows(windows: Sequence[Window]) -> bool:
-    return _lie_between(0, [*chain.from_iterable(map(_NUMBERS_OF_WINDOW, windows))])
+def _items(value: object) -> Iterable[tuple[Any, Any]]:
+    """Return the parts of a value with their names, not yet shortened."""
+    if isinstance(value, Record):
+        return zip(value.__struct_fields__, msgspec.structs.astuple(value), strict=True)
+    return value.items() if isinstance(value, dict) else _parts(value)
 
 
-def _are_possible_points(points: Sequence[CurvePoint]) -> bool:
-    numbers = [*chain.from_iterable(map(_NUMBERS_OF_POINT, points))]
-    terms = [point.terms for point in points]
-    values = [value for value in chain.from_iterable(map(dict.values, terms)) if value is not None]
-    if not (_lie_between(0, numbers) and _lie_between(-_LARGEST_INTEGER, values)):
-        return False
-    return all(map(_may_be_negative, set(map(tuple, terms))))
+# The decoder has checked the numbers in lists of these, which make up nearly all of a result.
+_DECODED = frozenset({Window, CurvePoint, TrainingFrame})
 
 
 def _are_possible_estimates(estimates: Sequence[Estimate]) -> bool:
     signed = [number for one in estimates for number in (one.value, one.debiased, one.null) if number is not None]
     others = [number for one in estimates for number in (one.n, one.standard_error) if number is not None]
     free = [value for one in estimates for value in one.protocol.values() if not isinstance(value, str)]
-    return _lie_between(-_LARGEST_INTEGER, [*signed, *free]) and _lie_between(0, others)
+    return _lie_between(-LARGEST_INTEGER, [*signed, *free]) and _lie_between(0, others)
 
 
 def _lie_between(smallest: float, numbers: Sequence[float]) -> bool:
     """Say whether numbers are finite, no smaller than that, and small enough to be a number of any kind."""
-    return not numbers or (
-        smallest <= min(numbers) and max(numbers) <= _LARGEST_INTEGER and math.isfinite(sum(numbers))
-    )
+    return not numbers or (smallest <= min(numbers) and max(numbers) <= LARGEST_INTEGER and math.isfinite(sum(numbers)))
 
 
-_NUMBERS_OF_WINDOW = attrgetter("step", "steps", "images", "seconds")
-_NUMBERS_OF_POINT = attrgetter("step", "images")
-
-
-@lru_cache(maxsize=1000)
-def _may_be_negative(names: tuple[str, ...]) -> bool:
-    return _NOT_NEGATIVE.isdisjoint(name.rpartition(".")[2] for name in names)
-
-
-# Lists of these make up nearly all of a result. One that is not recognised as possible here is examined item by item.
-_QUICK: dict[type, Callable[[Any], bool]] = {
-    Window: _are_possible_windows,
-    CurvePoint: _are_possible_points,
-    Estimate: _are_possible_estimates,
-}
+_NUMBERS = frozenset({int, float})
 
 
 def _fault_of_number(value: int | float, name: str, free: bool) -> str:
     """Return what is wrong with a number, or an empty string."""
     if isinstance(value, int):
-        if abs(value) > _LARGEST_INTEGER:
+        if abs(value) > LARGEST_INTEGER:
             return "an integer of more than 63 bits"
         return f"{value}, which is negative" if value < 0 and not free and name not in _SIGNED else ""
-    if not math.isfinite(value) or (abs(value) > _LARGEST_NUMBER and name not in _MARKS_FAILURE):
+    if not math.isfinite(value) or (abs(value) > LARGEST_NUMBER and name not in _MARKS_FAILURE):
         return f"{value:g}, which is not a possible value"
     return f"{value:g}, which is negative" if value < 0 and not free and name in _NOT_NEGATIVE else ""
 

@@ -15,7 +15,9 @@ def find_estimate(estimates: Iterable[Estimate], unavailable: Iterable[Unavailab
         return known[metric]
     for missing in unavailable:
         if missing.metric == metric:
-            raise UsageError(f"'{metric}' has no value: {missing.reason.removesuffix('.')}.")
+            raise UsageError(f"'{metric}' has no value: {missing.reason.removesuffix('.')}.", code="GB601")
     raise UsageError(
-        f"'{metric}' was not measured.{near_miss(metric, known)}", f"Measured: {', '.join(known) or 'nothing'}."
+        f"'{metric}' was not measured.{near_miss(metric, known)}",
+        f"Measured: {', '.join(known) or 'nothing'}.",
+        code="GB602",
     )

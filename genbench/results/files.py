@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from genbench.results.schema import SCHEMA_VERSION, Record
+from genbench.system.opening import open_new, open_to_read, replace
 
 RecordType = TypeVar("RecordType", bound=Record)
 
@@ -33,7 +34,7 @@ def read_regular_file(path: Path) -> bytes:
 
     A pipe would block until somebody writes to it, and a device may never end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_to_read(path)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
         _require_regular(os.fstat(descriptor).st_mode, path)
         return file.read()
@@ -41,7 +42,7 @@ def read_regular_file(path: Path) -> bytes:
 
 def read_end(path: Path, most: int) -> bytes:
     """Return the last `most` bytes of a file; raise `OSError` as `read_regular_file` does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_to_read(path)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
         _require_regular(os.fstat(descriptor).st_mode, path)
         file.seek(max(0, os.fstat(descriptor).st_size - most))
@@ -72,7 +73,7 @@ def atomic_write(path: Path, data: bytes) -> None:
     try:
         temporary.unlink(missing_ok=True)  # of a process that was killed, or a link that others have placed there
         # The mode of an ordinary new file: the umask decides who else may read a result.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = open_new(temporary)
         try:
             rest = memoryview(data)
             while rest:
@@ -80,7 +81,7 @@ def atomic_write(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105 - one call that a test can make fail
+        replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -46,7 +46,7 @@ def read_text(path: Path, cure: str = "") -> str:
     try:
         return _decoded(data)
     except _NotTextError as error:
-        raise UsageError(f"Cannot read {path}: {error}.", cure or "Save the file as UTF-8.") from None
+        raise UsageError(f"Cannot read {path}: {error}.", cure or "Save the file as UTF-8.", code="GB701") from None
 
 
 def read_json(path: Path, cure: str = "") -> Any:
@@ -62,7 +62,7 @@ def read_json(path: Path, cure: str = "") -> Any:
         found = "is nested too deeply"
     except ValueError:  # Python converts no integer of more than 4,300 digits
         found = "contains a number with too many digits"
-    raise UsageError(f"Cannot read {path}: it {found}.", cure)
+    raise UsageError(f"Cannot read {path}: it {found}.", cure, code="GB701")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         found = "it is nested too deeply"
     except ValueError:
         found = "it contains a number or a date that cannot be represented"
-    raise UsageError(f"{path} is not valid TOML: {found}.", "Correct the file.")
+    raise UsageError(f"{path} is not valid TOML: {found}.", "Correct the file.", code="GB105")
 
 
 def cannot_read(path: Path, error: Exception, cure: str = "") -> UsageError:
@@ -89,7 +89,7 @@ def cannot_read(path: Path, error: Exception, cure: str = "") -> UsageError:
         found = "the home directory is not known"
     else:  # NUL, or text that the file system cannot encode
         found = "this cannot be the path of a file"
-    return UsageError(f"Cannot read {shown}: {found}.", cure or "Check the path and its permissions.")
+    return UsageError(f"Cannot read {shown}: {found}.", cure or "Check the path and its permissions.", code="GB701")
 
 
 def _read(path: Path, cure: str) -> bytes:

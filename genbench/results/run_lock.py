@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from genbench.errors import UsageError
+from genbench.system.locks import FileLock
 
 
 def is_held(path: Path) -> bool:
@@ -26,17 +25,15 @@ def hold(path: Path) -> Iterator[None]:
 
     Raises `UsageError` if another process holds the lock. On a file system without locks, this does nothing.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with FileLock(path) as lock:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.take()
         except BlockingIOError:
             raise UsageError(
                 f"Another genbench process is working on {path.parent}.",
                 "Wait until it has finished, or stop it first.",
+                code="GB707",
             ) from None
         except OSError:
             pass
         yield
-    finally:
-        os.close(descriptor)

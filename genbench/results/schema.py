@@ -23,6 +23,14 @@ SCHEMA_VERSION = 1
 Status = Literal["ok", "failed", "timeout", "oom", "diverged", "collapsed", "skipped"]
 STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "oom", "diverged", "collapsed", "skipped")
 
+LARGEST_INTEGER = 2**63 - 1
+LARGEST_NUMBER = 1e150  # its square is finite
+
+# Numbers of the long lists, which the decoder checks; `genbench.results.consistency` checks all others.
+Count = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER)]
+Number = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Seconds = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):  # a frozen tree of plain data has no reference cycles
     """A stored record; fields added by a newer version are ignored."""
@@ -123,19 +131,19 @@ class Provenance(Record, frozen=True, kw_only=True):
 class Window(Record, frozen=True, kw_only=True):
     """Steps timed together, with no synchronisation in between."""
 
-    step: Annotated[int, Meta(description="last step of the window, counted from 1")]
-    steps: int
-    images: Annotated[int, Meta(description="real images consumed")]
-    seconds: float
+    step: Annotated[Count, Meta(description="last step of the window, counted from 1")]
+    steps: Count
+    images: Annotated[Count, Meta(description="real images consumed")]
+    seconds: Seconds
     warmup: Annotated[bool, Meta(description="not counted in the throughput")] = False
 
 
 class CurvePoint(Record, frozen=True, kw_only=True):
     """Means of every loss term over one window."""
 
-    step: int
-    images: int
-    terms: dict[str, float | None]
+    step: Count
+    images: Count
+    terms: dict[str, Number | None]
 
 
 class Throughput(Record, frozen=True, kw_only=True):
@@ -197,8 +205,8 @@ class Best(Record, frozen=True, kw_only=True):
 class TrainingFrame(Record, frozen=True, kw_only=True):
     """When one frame of the training samples was drawn."""
 
-    step: int
-    images: Annotated[int, Meta(description="real images consumed by then")]
+    step: Count
+    images: Annotated[Count, Meta(description="real images consumed by then")]
 
 
 class TrainingSamples(Record, frozen=True, kw_only=True):
@@ -477,6 +485,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     identity: CellIdentity
     status: Status
     reason: Annotated[str, Meta(description="why the status is not 'ok', and what to do")] = ""
+    code: Annotated[str, Meta(description="of a failed cell: the kind of cause, for `genbench explain`")] = ""
     synthetic_data: Annotated[bool, Meta(description="the images are not real: speed only, no quality")] = False
     comparability: Comparability | None = None
     engine: EngineRecord | None = None

@@ -75,5 +75,6 @@ class SharedParts:
     def _shared(self, part: Part) -> Part:
         if not part:
             return part
-        found: Part = self._first.setdefault((type(part), msgspec.json.encode(part)), part)
+        key = part if isinstance(part, str) else (type(part), msgspec.json.encode(part))
+        found: Part = self._first.setdefault(key, part)
         return found

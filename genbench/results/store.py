@@ -126,7 +126,7 @@ class RunDirectory:
             if any(not path.name.lstrip(".").startswith(f"{run.record_path.name}.") for path in run.path.iterdir()):
                 if run.record_path.is_file():
                     raise _already_a_run(run.path)
-                raise UsageError(f"{run.path} is not empty and is not a run.", "Choose another --out.")
+                raise UsageError(f"{run.path} is not empty and is not a run.", "Choose another --out.", code="GB706")
             try:
                 create_file(run.record_path, encode(record))
             except FileExistsError:
@@ -150,7 +150,7 @@ class RunDirectory:
         if path_kind(run.record_path) != "file":
             problems = {"missing": "does not exist", "directory": "is not a run (it has no run.json)"}
             what = problems.get(path_kind(run.path), "is neither a run nor an archive of one")
-            raise UsageError(f"{run.path} {what}.", runs_nearby(run.path))
+            raise UsageError(f"{run.path} {what}.", runs_nearby(run.path), code="GB705")
         _ = run.record
         return run
 
@@ -165,6 +165,7 @@ class RunDirectory:
             raise UsageError(
                 f"{given} is an archive, which can only be read.",
                 f"Unpack it, and name the folder: unzip {given} -d {given.with_suffix('')}",
+                code="GB702",
             )
         return cls.open(path)
 
@@ -207,12 +208,14 @@ class RunDirectory:
             raise UsageError(
                 f"{self.race_path} is damaged: {self.race_damage}.",
                 "Restore it from a copy. Without it, the looks of the race would be taken a second time.",
+                code="GB703",
             )
 
     def _damaged_plan_error(self, problem: object) -> UsageError:
         return UsageError(
             f"{self.shown(self.record_path)} is damaged: {problem}.",
             "Restore it from a copy, or run again with another --out; the files in cells/ are unchanged.",
+            code="GB703",
         )
 
     @cached_property
@@ -254,9 +257,9 @@ class RunDirectory:
             return msgspec.structs.replace(record, cells=[self._parts.of_cell(cell) for cell in record.cells])
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
-            raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure) from error
+            raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure, code="GB701") from error
         except NewerFormatError as error:
-            raise UsageError(f"{shown} {error}.", "Upgrade genbench to read this run.") from error
+            raise UsageError(f"{shown} {error}.", "Upgrade genbench to read this run.", code="GB704") from error
         except DamagedError as error:
             raise self._damaged_plan_error(error) from error
 
@@ -323,7 +326,9 @@ class RunDirectory:
         """Add cells to the plan in run.json, and return the run with them; raise `UsageError` if that fails."""
         record = msgspec.structs.replace(self._whole_record, cells=[*self._whole_record.cells, *cells])
         self._write(self.record_path, record)
-        return RunDirectory(self.path, self.archive)
+        run = RunDirectory(self.path, self.archive)
+        run._planned_record, run._parts, run._statuses = record, self._parts, self._statuses  # nothing is read again
+        return run
 
     def write_cell(self, result: CellResult) -> None:
         """Write a cell's result atomically; raise `UsageError` if the write fails.
@@ -422,16 +427,19 @@ class RunDirectory:
         if len(candidates) == 1:
             return cells[candidates[0]]
         if candidates:
-            raise UsageError(f"'{part}' matches {len(candidates)} cells.", f"Choose one of: {', '.join(candidates)}.")
+            raise UsageError(
+                f"'{part}' matches {len(candidates)} cells.", f"Choose one of: {', '.join(candidates)}.", code="GB107"
+            )
         names = {name for cell in cells.values() for name in (cell.identity.model.name, cell.variant) if name}
         raise UsageError(
             f"No cell of {self.shown(self.path)} matches '{part}'.{near_miss(part, [*sorted(names), *cells])}",
             f"It has: {', '.join(cells)}.",
+            code="GB708",
         )
 
     def _path(self, folder: str, id: str, suffix: str) -> Path:
         if problem := problem_of_id(id):
-            raise UsageError(f"{self.shown(self.record_path)} is damaged: {problem}.")
+            raise UsageError(f"{self.shown(self.record_path)} is damaged: {problem}.", code="GB703")
         return self.path / folder / (id + suffix)
 
     def _write(self, path: Path, record: Record) -> None:
@@ -508,6 +516,7 @@ def _already_a_run(path: Path) -> UsageError:
     return UsageError(
         f"{path} already contains a run.",
         f"Continue it with `genbench run --resume {path}`, or choose another --out.",
+        code="GB706",
     )
 
 
@@ -524,6 +533,7 @@ def _record_paths(folder: Path) -> list[Path]:
         raise UsageError(
             f"{folder} cannot be listed: {error.strerror}, so its results cannot be read.",
             "Restore it, or make it readable.",
+            code="GB701",
         ) from error
     return [folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
 
@@ -535,7 +545,7 @@ def _id_or_position(id: str, number: int) -> str:
 
 def _cannot_write(path: Path, error: OSError, otherwise: str) -> UsageError:
     remedy = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make it writable"
-    return UsageError(f"Cannot write {path}: {error.strerror or error}.", f"{remedy}, {otherwise}.")
+    return UsageError(f"Cannot write {path}: {error.strerror or error}.", f"{remedy}, {otherwise}.", code="GB702")
 
 
 def runs_nearby(path: Path) -> str:

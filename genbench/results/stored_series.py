@@ -55,7 +55,9 @@ class StoredSeries(Sequence[Item]):
             result = _read(self._path, status.st_mtime_ns, status.st_size)
         except (OSError, DamagedError, NewerFormatError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"{self._path} has changed while it was being read: {why}.", "Start again.") from error
+            raise UsageError(
+                f"{self._path} has changed while it was being read: {why}.", "Start again.", code="GB309"
+            ) from error
         items: Sequence[Item] = getattr(result, self._field)
         return items
 

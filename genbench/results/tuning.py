@@ -107,10 +107,10 @@ def read_tuning(directory: str | Path) -> TuningRecord:
     try:
         return decode(read_regular_file(path), TuningRecord)
     except FileNotFoundError:
-        raise UsageError(f"{directory} is not a tuning: it has no {TUNING}.", cure) from None
+        raise UsageError(f"{directory} is not a tuning: it has no {TUNING}.", cure, code="GB705") from None
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror or error}.", cure) from error
+        raise UsageError(f"Cannot read {path}: {error.strerror or error}.", cure, code="GB701") from error
     except NewerFormatError as error:
-        raise UsageError(f"{path} {error}.", "Update genbench.") from error
+        raise UsageError(f"{path} {error}.", "Update genbench.", code="GB704") from error
     except DamagedError as error:
-        raise UsageError(f"{path} is damaged: {error}.", "Restore it from a copy.") from error
+        raise UsageError(f"{path} is damaged: {error}.", "Restore it from a copy.", code="GB703") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 
-from genbench.results.cache import cache_directory, make_private, temporary_directory
+from genbench.results.cache import cache_directory, make_private
+from genbench.system.opening import temporary_directory
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 

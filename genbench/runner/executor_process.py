@@ -27,7 +27,7 @@ from genbench.errors import ExitCode, GenbenchError, SpecError, UsageError
 from genbench.plugins.calls import PluginFunction
 from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
-from genbench.process.spawn import ChildProcess, calling
+from genbench.process.spawn import ChildProcess, calling, wait_for_other_end
 from genbench.results.environment_variables import EXECUTOR_TIMEOUT, seconds_from
 
 CALL_SECONDS = 60.0  # for one call of a method; GENBENCH_EXECUTOR_TIMEOUT replaces it
@@ -40,6 +40,7 @@ class ExecutorFailed(GenbenchError):
     """A method of an executor raised an exception or did not answer."""
 
     exit_code = ExitCode.FAILED_CELLS
+    code = "GB902"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +104,9 @@ class ExecutorProcess:
         self.name = name
         self.log = setup.run / "logs" / f"executor-{name}.log"  # what the plugin and its library print
         self.log.parent.mkdir(exist_ok=True)
-        ours, theirs = socket.socketpair()
-        with theirs, self.log.open("ab") as log:
-            command = calling("genbench.runner.executor_process", "main")
-            self._process = ChildProcess(command, theirs.fileno(), output=log)
-        self._lines = Lines(ours)
+        with self.log.open("ab") as log:
+            self._process = ChildProcess(calling("genbench.runner.executor_process", "main"), output=log)
+        self._lines = Lines(self._process.connection)
         self._calls = 0
         try:
             created = Call(
@@ -118,6 +117,7 @@ class ExecutorProcess:
                 raise UsageError(
                     f"The executor '{name}' cannot be used: {reply.unavailable}",
                     "Then go on with the same command, or choose another --executor.",
+                    code="GB901",
                 )
             self.limits = reply.limits or Limits()
         except BaseException:
@@ -215,9 +215,7 @@ def main(descriptor: int) -> None:
 
 def _exit_after(descriptor: int) -> None:
     """Exit soon after the run's process has gone, also where a method never returns."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLHUP)
-    poll.poll()
+    wait_for_other_end(descriptor)
     time.sleep(EXIT_SECONDS)
     os._exit(1)
 
@@ -231,7 +229,7 @@ def _describe(error: BaseException) -> str:
 def _create(call: Call) -> Any:
     loaded = load_plugin(Plugin(**call.plugin))
     if loaded.plugin.quarantined:
-        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}")
+        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}", code="GB202")
     spec = next(spec for spec in loaded.specs["executors"] if spec.name == call.executor)
     assert isinstance(spec, ExecutorSpec)
     create = PluginFunction(f"executor '{spec.name}'", "create(setup, options)", resolve(spec.create))

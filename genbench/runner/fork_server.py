@@ -22,7 +22,8 @@ import msgspec
 
 from genbench.process.lines import Lines
 from genbench.process.messages import ForkServerReply, Job
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.system.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.system.signals import set_delivery
 
 _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process's children
 
@@ -95,14 +96,14 @@ def _receive_job(connection: socket.socket) -> tuple[Job, int] | None:
 
 
 def _reap(workers: set[int]) -> list[tuple[int, int]]:
-    """Reap the workers that have exited, kill everything they left running, and return their ids and wait statuses."""
+    """Reap the workers that have exited, kill everything they left running, and return their ids and return codes."""
     exited = []
     for pid in sorted(workers):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             workers.discard(pid)
             _kill_group(pid)
-            exited.append((pid, status))
+            exited.append((pid, os.waitstatus_to_exitcode(status)))
     if exited:
         _kill_orphans(workers)
     return exited
@@ -160,7 +161,7 @@ def main(descriptor: int) -> None:
     """Preload, then serve the socket with this descriptor."""
     connection = socket.socket(fileno=descriptor)
     # SLURM and systemd send it to every process of a job: this one must live until its worker has saved its state.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    set_delivery(signal.SIGTERM, False)
     # While it imports, it does not look at the socket: the kernel ends it with the supervisor. Later it must live a
     # moment longer, to kill what its workers have started.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -77,6 +77,7 @@ class InProcessRunner:
             raise UsageError(
                 f"--in-process runs a cell in one process, but this plan has cells that {processes} processes train.",
                 "Remove --in-process and --pdb, or use --nproc 1 and --nnodes 1.",
+                code="GB104",
             )
 
     def run(self, job: Job, on_message: Callable[[Message], None], timeout: float | None = None) -> WorkerExit:

@@ -61,7 +61,7 @@ class LaterMeasurements:
             title = f"[{index}/{len(cells)}] {names[cell.id]}"
             try:
                 if cell.id in files.damaged:
-                    raise NoDataError(f"its result is damaged: {files.damaged[cell.id]}")
+                    raise NoDataError(f"its result is damaged: {files.damaged[cell.id]}", code="GB703")
                 with_values += self._measure_cell(cell, files.results.get(cell.id), title)
             except GenbenchError as error:
                 self._report(f"{title}: {error.cause}")

@@ -8,10 +8,8 @@ processors on which they train, take turns: one at a time trains, while others l
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +18,8 @@ import msgspec
 from genbench.api.jobs import JobState
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
-from genbench.measure.machine import available_bytes, default_threads
+from genbench.measure.machine import available_bytes, default_threads, usable_processors
 from genbench.process.messages import Finished, Job
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.schema import PlannedCell
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.jobs.job_folder import FOLDER
@@ -30,6 +27,8 @@ from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.pool import WorkerPool
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked, outcome_of, was_killed
 from genbench.runner.worker_monitor import WorkerExit, WorkerMonitor, wait_for_messages
+from genbench.system.locks import FileLock
+from genbench.system.oom_kills import kernel_memory_kills
 
 _SHARE_OF_MEMORY = 0.9  # of the available memory, divided among cells that train on the CPU
 
@@ -60,13 +59,19 @@ class Sharing:
         kind = device.partition(":")[0]
         other = next((name for name in self.devices if name.partition(":")[0] != kind), None)
         if other is not None:
-            raise UsageError(f"The device '{other}' is not of the run's type '{kind}'.", f"Use --devices {other}.")
+            raise UsageError(
+                f"The device '{other}' is not of the run's type '{kind}'.", f"Use --devices {other}.", code="GB104"
+            )
         if self.places == 1:
             return
         if in_process:
-            raise UsageError("--in-process runs one cell at a time.", "Remove --in-process and --pdb, or --parallel.")
+            raise UsageError(
+                "--in-process runs one cell at a time.", "Remove --in-process and --pdb, or --parallel.", code="GB104"
+            )
         if any(resolve_recipe(cell.identity.recipe).processes > 1 for cell in cells if not cell.reason):
-            raise UsageError("Cells that several processes train run one at a time.", "Remove --nproc or --parallel.")
+            raise UsageError(
+                "Cells that several processes train run one at a time.", "Remove --nproc or --parallel.", code="GB104"
+            )
         _shares(self.places, threads)
 
 
@@ -135,13 +140,14 @@ class LocalExecutor:
         """Return the lock file of the cells that share a device; raise `UsageError` where there are no locks."""
         path = self._run.resolve() / FOLDER / f"turn-{device.replace(':', '-')}.lock"
         path.parent.mkdir(exist_ok=True)
-        with path.open("a") as file:
+        with FileLock(path, create=True) as lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.take()
             except OSError as error:
                 raise UsageError(
-                    f"Cells cannot take turns: {path} cannot be locked ({error.strerror}).",
+                    f"Cells cannot take turns: {path} cannot be locked ({error.strerror or error}).",
                     "Use --timing shared, or an --out on another file system.",
+                    code="GB702",
                 ) from error
         return path
 
@@ -157,6 +163,13 @@ class LocalExecutor:
     def adopted(self) -> Sequence[Attempt]:
         """Return nothing: jobs end with the process that has submitted them."""
         return []
+
+    def next_attempts(self) -> Mapping[str, int]:
+        """Return nothing: no job is lost."""
+        return {}
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        """Do nothing."""
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         """Start jobs in the places that are free; return how many."""
@@ -263,13 +276,14 @@ class LocalExecutor:
 
 def _shares(places: int, threads: int | None) -> list[list[int]]:
     """Return the processors of each place; raise `UsageError` if there are too few."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
+    usable = sorted(usable_processors())
     needed, present = places * (threads or 1), min(len(usable), default_threads())
     if places > 1 and needed > present:
         each = "" if threads is None else f", {threads} for each"
         raise UsageError(
             f"{places} cells at a time need {needed} processors{each}; {present} are usable.",
             "Use a smaller --parallel, or fewer --threads.",
+            code="GB402",
         )
     size = len(usable) // places
     return [usable[number * size : (number + 1) * size] for number in range(places)]

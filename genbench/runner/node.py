@@ -22,13 +22,13 @@ from types import FrameType
 import msgspec
 
 from genbench.process.messages import Finished, Job, Message
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.files import atomic_write, encode_json, encode_line
 from genbench.runner.jobs.job_folder import MESSAGES, REQUEST, RUNNING, JobFolder, NodeJob, NodeResult, NodeRunning
 from genbench.runner.node_code import differences, fingerprint_of
 from genbench.runner.pool import WorkerPool
 from genbench.runner.run_executor import Outcome, TrialJob, outcome_of, was_killed
 from genbench.runner.worker_monitor import WorkerExit, wait_for_messages
+from genbench.system.oom_kills import kernel_memory_kills
 
 NOT_SHARED, STOPPED = 3, 143  # exit codes: the folder is not here; asked to stop before there was a result
 _LOOK_SECONDS = 5.0  # how often the node looks whether its job is still wanted
@@ -87,7 +87,7 @@ def _try_out(trial: TrialJob, folder: JobFolder, start: str) -> Outcome:
     (folder.path / "logs" / f"{start}.log").touch()
     time.sleep(trial.seconds)
     if trial.status < 0:
-        os.kill(os.getpid(), -trial.status)
+        signal.raise_signal(-trial.status)
     if trial.status > 0:
         os._exit(trial.status)
     return Outcome(finished=Finished(facts={}))

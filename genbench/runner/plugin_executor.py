@@ -9,7 +9,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +83,20 @@ class PluginExecutor:
         for found in self._journal.open_jobs():
             folder = JobFolder(self._place / found.attempt.token)
             handle = JobHandle(token=found.attempt.token, job=found.job or "", folder=folder.path)
-            job = _Submitted(found.attempt, handle, folder, submitted_at=self._clock(), stopped=found.stopped)
+            attempt = found.attempt._replace(counts=not found.stopped)
+            job = _Submitted(attempt, handle, folder, submitted_at=self._clock(), stopped=found.stopped)
             self._jobs[found.attempt.token] = job
             if found.job is None or found.executor != self._process.name or not folder.path.is_dir():
                 self.forget(found.attempt.token)
         return [job.attempt for job in self._jobs.values()]
+
+    def next_attempts(self) -> Mapping[str, int]:
+        """Return the numbers in the journal."""
+        return self._journal.next_attempts()
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        """Write the number to the journal."""
+        self._journal.write([Entry(event="lost", token=attempt.token, task=attempt.task, attempt=number)])
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         """Submit jobs; return how many the engine has taken. After a refusal, it is asked to take one first."""
@@ -336,7 +345,9 @@ def _plugin_file(plugin: dict[str, str]) -> PluginFile:
     path = Path(plugin["target"])
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest()[: len(plugin["version"])] != plugin["version"]:
-        raise UsageError(f"The plugin file {path} has changed since the run was planned.", "Restore the file.")
+        raise UsageError(
+            f"The plugin file {path} has changed since the run was planned.", "Restore the file.", code="GB207"
+        )
     return PluginFile(path.name, content.decode())
 
 

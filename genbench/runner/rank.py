@@ -17,17 +17,17 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from genbench.cell.failure import diagnose
+from genbench.cell.failure import diagnose, error_code
 from genbench.cell.run import execute_cell
 from genbench.measure.accelerator import select_device
 from genbench.measure.capabilities import can, is_accelerator
 from genbench.process.messages import Job
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.consistency import storable
 from genbench.results.files import encode_line
 from genbench.results.schema import CellResult, Status
 from genbench.runner.rendezvous import ranks_file
+from genbench.system.processes import end_with_parent
 from genbench.train.process_group import Group, MainRankError
 from genbench.train.torch_setup import set_up_torch
 
@@ -40,6 +40,7 @@ class FailureReport(msgspec.Struct, frozen=True):
     status: Status
     reason: str
     cell: CellResult | None = None  # the partial result of the main process
+    code: str = ""  # see `CellResult.code`
 
 
 class ExitedEarly(Exception):
@@ -66,9 +67,9 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
         launcher: process id of the worker.
         launched: when the worker launched this process, by the monotonic clock.
     """
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != launcher:
-        os._exit(1)  # the worker died before prctl was called
+        os._exit(1)  # the worker died before
     rank = int(os.environ["RANK"])
     (Path(folder) / f"pid-{rank}").write_text(str(os.getpid()), encoding="ascii")
     for number in (signal.SIGCHLD, signal.SIGALRM):  # a fork inherits the launcher's handlers
@@ -90,7 +91,9 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
             with contextlib.suppress(MainRankError):
                 result = storable(execute_cell(job, channel, group))
             if result is not None and result.status in ("failed", "oom"):
-                _exit_early(folder, rank, FailureReport(result.status, result.reason, None if rank else result))
+                _exit_early(
+                    folder, rank, FailureReport(result.status, result.reason, None if rank else result, result.code)
+                )
             # All ranks learn how it ended, so that a run on another machine knows whether the cell is done.
             if group.broadcast(lambda: result.status if result else "failed") == "failed":
                 _exit_early(folder, rank, FailureReport("failed", "the main process failed"))
@@ -104,7 +107,7 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
         raise
     except BaseException as error:
         channel.handle_exception(error)
-        _exit_early(folder, rank, FailureReport(*diagnose(error)))
+        _exit_early(folder, rank, FailureReport(*diagnose(error), code=error_code(error)))
     done_path(folder, rank).touch()
     return encode_line(result) if rank == 0 else None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -15,6 +13,7 @@ from genbench.process.messages import Finished, Job, Message
 from genbench.results.schema import CellResult
 from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.worker_monitor import WorkerExit
+from genbench.system.signals import is_kill
 
 Receive: TypeAlias = Callable[[str, Message], None]  # token of a job, and a message of its worker
 
@@ -63,7 +62,7 @@ def marked(result: CellResult, mark: str, note: str) -> CellResult:
 
 def was_killed(worker_exit: WorkerExit) -> bool:
     """Return whether a worker was killed by SIGKILL, as the kernel does for lack of memory."""
-    return worker_exit.status is not None and os.WTERMSIG(worker_exit.status) == signal.SIGKILL
+    return is_kill(worker_exit.status)
 
 
 def outcome_of(worker_exit: WorkerExit, out_of_memory: bool) -> Outcome:
@@ -94,6 +93,12 @@ class RunExecutor(Protocol):
 
     def adopted(self) -> Sequence[Attempt]:
         """Return the jobs that an earlier process has submitted and that may still run."""
+
+    def next_attempts(self) -> Mapping[str, int]:
+        """Return the numbers of the attempts for which tasks wait, as an earlier process has noted them."""
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        """Note that the task of an attempt waits for the one with this number, if another process goes on with it."""
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         """Submit jobs in order; return how many were taken."""

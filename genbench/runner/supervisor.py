@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
 from genbench.planning.default_extractors import extractor_choices
+from genbench.planning.identity import step_key
 from genbench.planning.planner import names_in_use, plugins_behind
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind, Plugin
@@ -36,13 +37,16 @@ from genbench.process.messages import (
 )
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
+from genbench.results.failure_codes import WORKER_LOST
 from genbench.results.saved_step import saved_step
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.remaining_time import RemainingTime, Share
 from genbench.runner.jobs.schedule import Attempt, Schedule
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
+from genbench.system.signals import STOP_SIGNALS
 from genbench.trackers.dispatch import Trackers
 
 Task: TypeAlias = PlannedCell | PlannedReference
@@ -70,6 +74,9 @@ class Display(Protocol):
     def cell_finished(self, result: CellResult) -> None:
         """A cell has a result."""
 
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """How many of all cells have ended, and how long the rest takes; called for several cells only."""
+
     def message(self, text: str) -> None:
         """Anything else worth a line."""
 
@@ -89,6 +96,7 @@ class Interrupted(GenbenchError):
     """The user pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
 
     exit_code = ExitCode.INTERRUPTED
+    code = "GB511"
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__("Interrupted.", f"Go on with: {command_to_resume(run)}")
@@ -99,10 +107,7 @@ class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
 
     exit_code = ExitCode.FAILED_CELLS
-
-
-# Ctrl-C; `kill` and batch systems; the end of the terminal; the warning of a batch system before its time limit.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    code = "GB702"
 
 
 def stop_on_signals(executor: Stoppable) -> AbstractContextManager[None]:
@@ -153,19 +158,23 @@ class Supervisor:
         device: str,
         trackers: Trackers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        """Without `names`, by id, cells are shown under those that tell apart the ones in `record`."""
         self._clock = clock
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.catalogue, self.device = catalogue, device
         self.checkpoint_seconds = seconds_from(CHECKPOINT_SECONDS, SAVED_EVERY, zero=True)
-        self.names = shown_names(record.cells)
+        self.names = shown_names(record.cells) if names is None else names
         self._tasks: dict[str, Task] = {}  # by name: first the reference rows, then the cells
         self._schedule = Schedule((), _new_token)
         self._started: set[str] = set()  # tokens of jobs that were seen to run
         self._lost: dict[str, list[str]] = {}  # by task: why its earlier jobs were lost
         self._pending: dict[str, float] = {}  # why jobs wait -> since when, or infinity once it was said
         self._positions: dict[str, int] = {}  # of the cells, from 1
+        self._remaining = RemainingTime({}, clock)
+        self._estimated = -math.inf  # when the time that is left was last shown
 
     def execute(self) -> None:
         """Execute what has no final result yet. Results are kept on disk only: memory use stays flat over many cells.
@@ -184,10 +193,11 @@ class Supervisor:
                 self._write_result(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
         self._positions = {cell.id: index for index, cell in enumerate(possible, start=1)}
+        self._remaining = RemainingTime({cell.id: _share(cell) for cell in possible}, self._clock)
         self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
         self._tasks = {f"reference-{planned.id}": planned for planned in self._missing_references()}
         self._tasks |= {cell.id: cell for cell in possible}
-        self._schedule = Schedule(self._tasks, _new_token)
+        self._schedule = Schedule(self._tasks, _new_token, self.executor.next_attempts())
         self._require_possible(possible)
         self._execute_tasks()
         if self.executor.stop_requested:
@@ -218,6 +228,7 @@ class Supervisor:
                 raise UsageError(
                     f"{self.names[cell.id]} cannot be executed: {problem}",
                     f"Then go on with: {command_to_resume(self.run_directory)}",
+                    code="GB901",
                 )
 
     def _submit(self) -> None:
@@ -268,6 +279,7 @@ class Supervisor:
                 self.display.message(choice)
             self.display.message(f"measuring real held-out images and noise of {task.dataset.name}")
             return
+        self._remaining.start(task.id)
         index, total, steps = self._positions[task.id], len(self._positions), expected_steps(task)
         self.display.cell_started(task.id, index, total, self.names[task.id], steps)
         self.trackers.send_event("cell_started", task.id, index=index, total=total, steps=steps)
@@ -291,13 +303,16 @@ class Supervisor:
         label = f"reference rows of {task.dataset.name}" if isinstance(task, PlannedReference) else self.names[task.id]
         if state.state == "lost" and not self.executor.stop_requested:
             self._lost.setdefault(attempt.task, []).append(reason)
-            if self._schedule.lose(attempt.token, self._got_on(attempt)):
+            if number := self._schedule.lose(attempt.token, self._got_on(attempt)):
+                self.executor.note_next(attempt, number)
                 self.display.message(f"{label}: {reason}; it is tried again")
                 return
             reason = f"{reason} (attempt {attempt.number} of {attempt.number})"
         else:
             self._schedule.end(attempt.token)
         if self.executor.stop_requested:
+            if not self._got_on(attempt):
+                self.executor.note_next(attempt, attempt.number)  # to be stopped is not to be lost
             return
         if state.state == "cancelled":
             reason = f"its job was cancelled: {reason}; use --resume to run it again"
@@ -322,15 +337,15 @@ class Supervisor:
 
     def _unfinished(self, cell: PlannedCell, outcome: Outcome) -> CellResult:
         """Return the result of a cell whose worker ended without one."""
+        status: Status = "timeout" if outcome.timed_out else "oom" if outcome.out_of_memory else "failed"
+        return failed(cell, self._why_unfinished(outcome, cell.id), status)
+
+    def _why_unfinished(self, outcome: Outcome, task: str) -> str:
         if outcome.timed_out:
-            return failed(
-                cell,
-                f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it",
-                "timeout",
-            )
+            return f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it"
         if outcome.out_of_memory:
-            return failed(cell, "the system ran out of memory and killed the worker; use a smaller --batch-size", "oom")
-        return failed(cell, f"{outcome.describe()}; see {self._log(cell.id)}")
+            return "the system ran out of memory and killed the worker; use a smaller --batch-size"
+        return f"{outcome.describe()}; see {self._log(task)}"
 
     def _write_result(self, result: CellResult) -> None:
         try:
@@ -346,6 +361,16 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self.run_directory.resume_path(result.id).unlink(missing_ok=True)
         self.display.cell_finished(result)
+        self._remaining.end(result.id, measured=result.status in ("ok", "collapsed"))
+        self._show_remaining(pause=0.0)
+
+    def _show_remaining(self, pause: float = 1.0) -> None:
+        """Show how long the whole plan still takes, unless that was shown less than `pause` seconds ago."""
+        remaining, now = self._remaining, self._clock()
+        if remaining.finished < remaining.total > 1 and now - self._estimated >= pause:
+            self._estimated = now
+            left = remaining.left(self.executor.capacity).text()
+            self.display.plan_progress(remaining.finished, remaining.total, left)
 
     def _missing_references(self) -> list[PlannedReference]:
         measured = self.run_directory.read_references().results
@@ -362,8 +387,8 @@ class Supervisor:
             except UsageError as error:  # the cells matter more than the reference rows
                 self.display.message(f"no reference rows for {planned.dataset.name}: {error.cause}")
         elif not self.executor.stop_requested:
-            log = self._log(attempt.task)
-            self.display.message(f"no reference rows for {planned.dataset.name}: {outcome.describe()}; see {log}")
+            why = self._why_unfinished(outcome, attempt.task)
+            self.display.message(f"no reference rows for {planned.dataset.name}: {why}")
 
     def _log(self, task: str) -> Path:
         return self.run_directory.log_path(task)
@@ -414,6 +439,8 @@ class Supervisor:
         terms = {name: value for name, value in message.terms.items() if value is not None}
         shown = {name: terms[name] for name in message.shown if name in terms}
         self.display.cell_progress(cell.id, message.step, message.images_per_second, shown, message.seconds_left)
+        self._remaining.train(cell.id, message.seconds_left)
+        self._show_remaining()
         self.trackers.send_event(
             "window_finished",
             cell.id,
@@ -444,6 +471,7 @@ def ask_devices(executor: JobRunner, wanted: str = "all", count: int = 1) -> dic
         raise UsageError(
             f"torch does not start: {worker_exit.describe()}.",
             'Try: python -c "import torch; torch.zeros(1)" to see why.',
+            code="GB401",
         )
     return worker_exit.finished.facts
 
@@ -472,13 +500,23 @@ def _new_token() -> str:
 def failed(cell: PlannedCell, reason: str, status: Status = "failed") -> CellResult:
     """Return the result of a cell that has none of its own."""
     return CellResult(
-        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+        id=cell.id,
+        identity=cell.identity,
+        status=status,
+        reason=reason,
+        code=WORKER_LOST if status == "failed" else "",
+        synthetic_data=cell.synthetic_data,
     )
 
 
 def skipped(cell: PlannedCell) -> CellResult:
     """Return the result of a cell that cannot be executed."""
     return failed(cell, cell.reason, "skipped")
+
+
+def _share(cell: PlannedCell) -> Share:
+    """Return what decides the time of a cell; the hash of its kind, because a plan may have thousands."""
+    return Share(hash(step_key(cell.identity)), resolve_recipe(cell.identity.recipe).images)
 
 
 def expected_steps(cell: PlannedCell) -> int:

@@ -27,8 +27,8 @@ from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
 from genbench.process.messages import Finished, Job
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.process.worker_channel import StopRequested, WorkerChannel
+from genbench.results.failure_codes import WORKER_LOST
 from genbench.results.schema import CellResult, Status
 from genbench.runner import rendezvous
 from genbench.runner.rank import (
@@ -37,6 +37,7 @@ from genbench.runner.rank import (
     report_path,
     train_rank,
 )
+from genbench.system.oom_kills import kernel_memory_kills
 
 JOIN_SECONDS = 900  # for the processes of other machines to arrive
 _POLL_SECONDS = 0.2  # how often the agent checks for ranks that have exited
@@ -214,7 +215,7 @@ def _result_after_failure(
         status, reason = report.status, f"{who}: {report.reason}"
         if report.cell is not None:
             return msgspec.structs.replace(report.cell, status=status, reason=reason)
-        return _without_result(job, status, reason)
+        return _without_result(job, status, reason, report.code)
     if failure.exitcode == -signal.SIGKILL and kernel_memory_kills() > memory_kills:
         return _without_result(
             job, "oom", f"the system ran out of memory and killed {who}; use a smaller --batch-size, or fewer --nproc"
@@ -225,12 +226,17 @@ def _result_after_failure(
 def _stopped_by(job: Job, rank: str, code: int) -> CellResult:
     """Return the result of a cell whose other ranks were stopped because this one exited with a return code."""
     log = f"; see {job.log}" if job.log else ""
-    return _without_result(job, "failed", f"{rank} {describe_exit(code)}; the others were stopped{log}")
+    return _without_result(job, "failed", f"{rank} {describe_exit(code)}; the others were stopped{log}", WORKER_LOST)
 
 
-def _without_result(job: Job, status: Status, reason: str) -> CellResult:
+def _without_result(job: Job, status: Status, reason: str, code: str = "") -> CellResult:
     cell = job.cell
     assert cell is not None
     return CellResult(
-        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+        id=cell.id,
+        identity=cell.identity,
+        status=status,
+        reason=reason,
+        code=code,
+        synthetic_data=cell.synthetic_data,
     )

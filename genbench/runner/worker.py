@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
+from genbench.api.recipe import resolve_recipe
 from genbench.cell.cost_estimate import estimate_cell
 from genbench.cell.failure import diagnose
 from genbench.cell.later_measurement import measure_trained
@@ -25,7 +26,8 @@ from genbench.process.messages import (
 )
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.consistency import storable
-from genbench.runner.torchrun import processes_of, train_together
+from genbench.system.opening import open_to_append
+from genbench.system.signals import set_delivery
 from genbench.train.torch_setup import set_up_torch
 
 
@@ -35,7 +37,7 @@ def work(job: Job, connection: socket.socket) -> int:
     faulthandler.enable(file=2)  # a crash writes its Python stack to the log
     channel = WorkerChannel(connection)
     signal.signal(signal.SIGTERM, channel.handle_stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the fork server blocks it
+    set_delivery(signal.SIGTERM, True)  # the fork server holds it back
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         channel.say(Started(os.getpid()))
@@ -77,7 +79,9 @@ def _result(job: Job, channel: WorkerChannel) -> Finished:
         return Finished(values=measure_trained(job, channel))
     if job.task == "repeat":
         return Finished(facts=repeat_windows(job, channel))
-    if max(processes_of(job)) > 1:
+    if job.cell is not None and resolve_recipe(job.cell.identity.recipe).processes > 1:
+        from genbench.runner.torchrun import train_together
+
         return train_together(job, channel)
     return Finished(cell=storable(execute_cell(job, channel)))
 
@@ -87,7 +91,7 @@ def _redirect(log: str) -> None:
     try:
         if log:
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = open_to_append(log or os.devnull)
     except OSError:
         output = os.open(os.devnull, os.O_WRONLY)
     empty = os.open(os.devnull, os.O_RDONLY)

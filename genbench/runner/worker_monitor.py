@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
-import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from genbench.process.exit_status import describe_wait_status
+from genbench.process.exit_status import describe_exit
 from genbench.process.lines import Lines
 from genbench.process.messages import (
     Finished,
@@ -35,7 +33,7 @@ class WorkerExit:
     finished: Finished | None = None
     stopped: bool = False  # as it was asked to
     timed_out: bool = False
-    status: int | None = None  # from `os.waitpid`; None: unknown
+    status: int | None = None  # return code, negative for a signal; None: unknown
     failure: str = ""  # why there was no worker, or why it went
 
     def describe(self) -> str:
@@ -44,7 +42,7 @@ class WorkerExit:
             return self.finished.failure
         if self.status is None:
             return self.failure or "the worker disappeared"
-        return f"the worker {describe_wait_status(self.status)}"
+        return f"the worker {describe_exit(self.status)}"
 
 
 class Pool(Protocol):
@@ -57,6 +55,12 @@ class Pool(Protocol):
 
     def stopping(self) -> None:
         """Report that the worker was asked to stop."""
+
+    def ask_worker(self, pid: int) -> None:
+        """Ask a worker to save its state and stop."""
+
+    def kill_worker(self, pid: int) -> None:
+        """Kill a worker with everything that it has started."""
 
     def kill_fork_server(self) -> None:
         """Kill the fork server, and with it its worker."""
@@ -81,7 +85,7 @@ class WorkerMonitor:
         self.pid: int | None = None
         self.status: int | None = None
         self.finished: Finished | None = None
-        self.failure = ""
+        self.failure = self.not_started = ""
         self.stopped = self.timed_out = self.asked_to_stop = self.killed = self.started = False
         self.deadline: float | None = time.monotonic() + pool.fork_server_seconds
         self.sources = {fork_server.socket, worker.socket}
@@ -110,6 +114,8 @@ class WorkerMonitor:
         """Return how the worker ended."""
         if self.status is None and not self.failure:
             self.failure = self.pool.fork_server_failure()
+        if self.not_started and not self.started:
+            return WorkerExit(timed_out=self.timed_out, failure=self.failure or self.not_started)
         return WorkerExit(self.finished, self.stopped, self.timed_out, self.status, self.failure)
 
     def handle(self, ready: Collection[socket.socket]) -> None:
@@ -150,8 +156,7 @@ class WorkerMonitor:
         self.asked_to_stop = True
         self.deadline = time.monotonic() + grace
         if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+            self.pool.ask_worker(self.pid)
 
     def _receive_from_worker(self) -> bool:
         lines = self.worker.receive()
@@ -168,6 +173,8 @@ class WorkerMonitor:
     def _handle(self, message: Message) -> None:
         if isinstance(message, Started):
             self.started = True
+            if self.asked_to_stop:  # perhaps before it could notice
+                self.pool.ask_worker(message.pid)
             if not self.asked_to_stop:
                 self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
         elif isinstance(message, Finished):
@@ -185,10 +192,9 @@ class WorkerMonitor:
             if reply.status is None:
                 self.pid = reply.pid
                 if self.asked_to_stop:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(reply.pid, signal.SIGTERM)
+                    self.pool.ask_worker(reply.pid)
             elif reply.pid == self.pid:
-                self.status = reply.status
+                self.status, self.not_started = reply.status, reply.failure
                 while self._receive_last_messages():
                     pass
         return True
@@ -199,11 +205,10 @@ class WorkerMonitor:
         return bool(ready) and self._receive_from_worker()
 
     def _kill(self) -> None:
-        """Kill the worker's whole process group, with what a plugin has started."""
+        """Kill the worker, with what a plugin has started."""
         self.killed = True
         if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self.pool.kill_worker(self.pid)
 
 
 def wait_for_messages(monitors: Sequence[WorkerMonitor], seconds: float = _LONGEST_SLEEP) -> None:

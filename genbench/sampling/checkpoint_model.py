@@ -114,6 +114,7 @@ def load_from_checkpoint(
         raise DataError(
             f"The result of {planned.id} does not state the number of classes, which '{model.name}' needs.",
             "Train it again with this version of genbench.",
+            code="GB605",
         )
     recipe = resolve_recipe(identity.recipe, owner=model.name)  # a run of an older version lacks the newer fields
     networks, loss = _networks(identity, model, family_spec, catalogue, classes)
@@ -193,17 +194,24 @@ def _other_networks(cell: str, faults: Sequence[str]) -> SpecError:
     return SpecError(
         f"The weights of {cell} do not fit its networks as built now: {'; '.join(faults[:3])}{more}.",
         "Install the version of the plugin or of genbench that trained them, or train again.",
+        code="GB605",
     )
 
 
 def _no_weights(planned: PlannedCell, result: CellResult | None, best: bool) -> NoDataError | UsageError:
     if result is None:
-        return NoDataError(f"{planned.id} has no result yet.", "Run it first, with `genbench run --resume RUN`.")
+        return NoDataError(
+            f"{planned.id} has no result yet.", "Run it first, with `genbench run --resume RUN`.", code="GB605"
+        )
     if best and result.best is None:
         return UsageError(
-            f"{planned.id} has no best weights.", "Train with --best-metric, or drop --best to use the last weights."
+            f"{planned.id} has no best weights.",
+            "Train with --best-metric, or drop --best to use the last weights.",
+            code="GB605",
         )
     why = f": its status is '{result.status}'" if result.status != "ok" else ""
     return NoDataError(
-        f"{planned.id} has no weights{why}.", "Check whether its file in checkpoints/ was deleted, or train it again."
+        f"{planned.id} has no weights{why}.",
+        "Check whether its file in checkpoints/ was deleted, or train it again.",
+        code="GB605",
     )

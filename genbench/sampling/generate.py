@@ -128,6 +128,7 @@ def require_latents(trained: TrainedModel, flag: str) -> LatentFamily:
             f"{flag} is not possible: models of the family '{trained.family_spec.name}' do not generate images from "
             "continuous latents.",
             "Remove it, or choose a cell of another family.",
+            code="GB606",
         )
     return trained.family
 
@@ -138,6 +139,7 @@ def require_reconstruction(trained: TrainedModel) -> None:
         raise UsageError(
             f"--reconstruct is not possible: models of the family '{trained.family_spec.name}' do not reconstruct.",
             "Choose a cell whose model does, such as a variational one.",
+            code="GB606",
         )
 
 
@@ -145,7 +147,9 @@ def parse_class(trained: TrainedModel, text: str) -> int:
     """Return the label for a class name or number; raise `UsageError`, with the nearest name, for any other text."""
     names = trained.class_names
     if not trained.classes:
-        raise UsageError(f"Model '{trained.model.name}' is not conditional: it has no classes.", "Remove --class.")
+        raise UsageError(
+            f"Model '{trained.model.name}' is not conditional: it has no classes.", "Remove --class.", code="GB606"
+        )
     exact = [label for label, name in enumerate(names) if name == text]
     alike = [label for label, name in enumerate(names) if name.casefold() == text.casefold()]
     if exact or len(alike) == 1:
@@ -154,7 +158,9 @@ def parse_class(trained: TrainedModel, text: str) -> int:
         return int(text)
     listing = f": {', '.join(names)}" if names else ""
     raise UsageError(
-        f"There is no class '{text}'.{near_miss(text, names)}", f"Classes are 0 to {trained.classes - 1}{listing}."
+        f"There is no class '{text}'.{near_miss(text, names)}",
+        f"Classes are 0 to {trained.classes - 1}{listing}.",
+        code="GB101",
     )
 
 
@@ -181,11 +187,11 @@ def _latents(
     if psi is None:
         return latents
     if not latents.is_floating_point():
-        raise UsageError("--truncate is not possible: the latents of this model are not continuous.")
+        raise UsageError("--truncate is not possible: the latents of this model are not continuous.", code="GB606")
     try:
         return truncate(latents, trained.model.prior, psi)
     except ValueError as error:
-        raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.") from None
+        raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.", code="GB606") from None
 
 
 def _generate(trained: TrainedModel, family: LatentFamily, latents: Tensor, label: int | None) -> Tensor:
@@ -201,7 +207,9 @@ def _to_bytes(trained: TrainedModel, images: Tensor, count: int) -> Tensor:
     low, high = trained.model.value_range
     if not bool(images.isfinite().all()):
         raise DataError(
-            "The model generates values that are not finite.", "Its training diverged: choose another cell."
+            "The model generates values that are not finite.",
+            "Its training diverged: choose another cell.",
+            code="GB604",
         )
     least, greatest = (float(end) for end in images.float().aminmax())
     require_range(trained.model, least, greatest, GENERATES, trained.recipe.precision)

@@ -35,7 +35,9 @@ def load_held_out(
     third_party = {plugin.name: plugin for plugin in plugins if plugin.origin != "builtin"}
     catalogue = load_catalogue([dataclasses.asdict(plugin) for plugin in third_party.values()])
     if catalogue.require("datasets", dataset.name).spec.points:
-        raise UsageError(f"'{dataset.name}' contains 2-D points, not images.", "Choose another --dataset.")
+        raise UsageError(
+            f"'{dataset.name}' contains 2-D points, not images.", "Choose another --dataset.", code="GB306"
+        )
     data = load_data(dataset, shape, catalogue)
     labels = None if data.test_labels is None else data.test_labels[:samples]
     evaluation = CellEvaluation(
@@ -49,5 +51,5 @@ def load_held_out(
     try:
         evaluation.extractor(extractor)
     except ExtractorUnavailable as error:
-        raise DataError(f"Extractor '{extractor}' is unavailable: {error}") from error
+        raise DataError(f"Extractor '{extractor}' is unavailable: {error}", code="GB603") from error
     return HeldOut(evaluation, data.hash)

@@ -52,15 +52,22 @@ def parse_destination(text: str, animated: bool) -> Destination:
         raise UsageError(
             f"--out {text} has the unknown suffix {suffix}.{near_miss(suffix, known)}",
             "Write .png for a grid, .npz for arrays, .gif for an animated interpolation, or a folder.",
+            code="GB710",
         )
     if form == "animation" and not animated:
         raise UsageError(
-            f"--out {text}: only an interpolation can be animated.", "Write .png, or add --interpolate A:B."
+            f"--out {text}: only an interpolation can be animated.",
+            "Write .png, or add --interpolate A:B.",
+            code="GB710",
         )
     if form == "folder" and path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"--out {text} is not empty.", "Choose a new folder, so that it contains only these images.")
+        raise UsageError(
+            f"--out {text} is not empty.", "Choose a new folder, so that it contains only these images.", code="GB706"
+        )
     if form == "folder" and path.exists() and not path.is_dir():
-        raise UsageError(f"--out {text} is a file without a suffix.", "Choose a folder, or a file such as grid.png.")
+        raise UsageError(
+            f"--out {text} is a file without a suffix.", "Choose a folder, or a file such as grid.png.", code="GB710"
+        )
     return Destination(path, form)
 
 
@@ -80,11 +87,15 @@ def write_images(
     """
     channels, height, width = pixels.shape[1:]
     if destination.form != "arrays" and not trained.points and channels not in (1, 3):
-        raise UsageError(f"Images with {channels} channels cannot be drawn.", "Write them as arrays: --out images.npz.")
+        raise UsageError(
+            f"Images with {channels} channels cannot be drawn.", "Write them as arrays: --out images.npz.", code="GB710"
+        )
     if destination.form in ("folder", "animation") and trained.points:
-        raise UsageError("2-D points cannot be drawn as images.", "Write arrays, .npz, or a scatter plot, .png.")
+        raise UsageError(
+            "2-D points cannot be drawn as images.", "Write arrays, .npz, or a scatter plot, .png.", code="GB710"
+        )
     if destination.form == "grid" and len(pixels) * height * width > _MOST_PIXELS:
-        raise UsageError(f"{len(pixels)} images are too many for one grid.", "Write a folder, or .npz.")
+        raise UsageError(f"{len(pixels)} images are too many for one grid.", "Write a folder, or .npz.", code="GB710")
     columns = columns or _columns(labels, len(pixels))
     writers: dict[Form, Callable[[Path], None]] = {
         "grid": lambda path: _write_grid(path, pixels, originals, columns, trained.points),
@@ -97,7 +108,7 @@ def write_images(
         writers[destination.form](destination.path)
     except OSError as error:
         raise UsageError(
-            f"Cannot write {destination.path}: {error.strerror or error}.", "Choose another --out."
+            f"Cannot write {destination.path}: {error.strerror or error}.", "Choose another --out.", code="GB702"
         ) from error
 
 
@@ -109,7 +120,9 @@ def read_image_folder(folder: str, trained: TrainedModel, count: int) -> tuple[T
     channels, height, width = trained.identity.image_shape
     if trained.points or height != width or channels not in (1, 3):
         shape = "×".join(map(str, trained.identity.image_shape))
-        raise UsageError(f"Image files cannot be read as images of {shape}.", "Choose a cell of another dataset.")
+        raise UsageError(
+            f"Image files cannot be read as images of {shape}.", "Choose a cell of another dataset.", code="GB306"
+        )
     require_folder(folder, "--reconstruct")
     root = checked_root(folder)
     paths, problems = find_images(root)
@@ -124,7 +137,9 @@ def read_image_folder(folder: str, trained: TrainedModel, count: int) -> tuple[T
                 problems.append(f"{printable(path)} ({error})")
     if not found:
         why = f" {'; '.join(problems[:3])}." if problems else ""
-        raise DataError(f"There are no readable images in {printable(str(root))}.{why}", "Choose a folder of images.")
+        raise DataError(
+            f"There are no readable images in {printable(str(root))}.{why}", "Choose a folder of images.", code="GB304"
+        )
     return torch.stack(found), problems
 
 

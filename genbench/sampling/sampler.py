@@ -146,7 +146,9 @@ def sample_by(
         return family.sample(count, rng, labels)
     if isinstance(sampler.options, Truncation):
         if not isinstance(family, LatentFamily):
-            raise UsageError("the model does not generate images from continuous latents, so none can be truncated.")
+            raise UsageError(
+                "the model does not generate images from continuous latents, so none can be truncated.", code="GB606"
+            )
         return family.generate(truncate(family.latents(count, rng), prior, sampler.options.psi), labels)
     return cast("SamplerFamily", family).sample_with(sampler, count, rng, labels)
 

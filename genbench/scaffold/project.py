@@ -101,7 +101,9 @@ class Project:
     def write(self, folder: Path) -> None:
         """Write the project to a new folder; raise `UsageError` if the path exists."""
         if folder.exists() or folder.is_symlink():
-            raise UsageError(f"{folder} already exists.", "Remove it, or choose another folder with --out DIR.")
+            raise UsageError(
+                f"{folder} already exists.", "Remove it, or choose another folder with --out DIR.", code="GB706"
+            )
         try:
             for path, text in self.files().items():
                 target = folder / path
@@ -109,7 +111,7 @@ class Project:
                 target.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(
-                f"{folder} cannot be written: {error.strerror}.", "Choose another with --out DIR."
+                f"{folder} cannot be written: {error.strerror}.", "Choose another with --out DIR.", code="GB702"
             ) from None
 
 
@@ -127,6 +129,7 @@ def _require_name(name: str) -> None:
         raise UsageError(
             f"A package named '{module}' would conflict with an existing package or keyword.",
             f"Choose another name, such as 'my-{name}'.",
+            code="GB205",
         )
 
 

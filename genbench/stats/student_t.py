@@ -1,4 +1,4 @@
-"""Student's t distribution, and F: tail probabilities and quantiles for intervals from few samples.
+"""Student's t distribution, F and Beta: tail probabilities and quantiles for intervals from few samples.
 
 P(T > t) for t ≥ 0 and ν degrees of freedom is ½ I_x(ν/2, ½) with x = ν / (ν + t²), the regularised incomplete beta
 function (Abramowitz & Stegun 26.5.27, 26.7.1), computed here by its continued fraction (26.5.8), evaluated from the top
@@ -50,6 +50,11 @@ def f_tail(f: float, numerator: float, denominator: float) -> float:
         return 1.0
     total = denominator + numerator * f
     return _incomplete_beta(denominator / 2, numerator / 2, denominator / total, numerator * f / total)
+
+
+def beta_distribution(a: float, b: float, x: float) -> float:
+    """Return P(B ≤ x) for B with the Beta distribution of a, b > 0, and x from 0 to 1."""
+    return _incomplete_beta(a, b, x, 1 - x)
 
 
 def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from genbench.runner.jobs.job_folder import FOLDER, JobFolder
 from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import PluginExecutor
 from genbench.runner.run_executor import Submission, TrialJob
+from genbench.system.processes import kill
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 
@@ -138,13 +138,5 @@ def _end(trial: Trial) -> None:
         with contextlib.suppress(OSError):
             pid = trial.process_of(token)
             if pid is not None:
-                os.kill(pid, 9)
+                kill(pid)
     trial.executor.close()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this machine runs; one that has ended and is not yet waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

@@ -12,7 +12,8 @@ def _increment() -> None:
     _count += 1
 
 
-os.register_at_fork(after_in_parent=_increment)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_parent=_increment)
 
 
 def fork_count() -> int:

@@ -5,16 +5,16 @@ The run is interrupted and resumed, so the reporter runs in two processes, one a
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from genbench.planning.identity import origin
 from genbench.results.schema import Choice
+from genbench.system.processes import busy_share
 from genbench.testing.fake_run import FakeRun
 from genbench.testing.subject import Subject
 from genbench.trackers import dispatch
@@ -134,7 +134,7 @@ def _send_events(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent
         if is_window:
             windows.append(seconds)
             if len(windows) > 2:  # by now, work that starts late, such as an import, is done
-                busy_shares.append(_busy_share(tracker.pid))
+                busy_shares.append(busy_share(tracker.pid, IDLE_SECONDS, IDLE_SAMPLES))
         # A single slow window may be an accident; two in a row are not.
         slow = len(windows) > 1 and min(windows[-2:]) > limit if is_window else seconds > limit
         if slow or not answered:
@@ -149,30 +149,6 @@ def _time_limit(event: str) -> float:
     if event == "window_finished":
         return dispatch.WINDOW_SECONDS
     return END_SECONDS if event == "run_finished" else dispatch.EVENT_SECONDS
-
-
-def _busy_share(group: int) -> float:
-    """Return the share of samples in which a thread of a process group is running or ready to run; no event is sent.
-
-    0 if the system does not provide this information.
-    """
-    samples = []
-    for _ in range(IDLE_SAMPLES):
-        time.sleep(IDLE_SECONDS / IDLE_SAMPLES)
-        samples.append(any(state == "R" for state in _thread_states(group)))
-    return sum(samples) / IDLE_SAMPLES
-
-
-def _thread_states(group: int) -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):  # it has exited
-            if int(_stat_fields(path)[2]) == group:
-                yield from (_stat_fields(thread)[0] for thread in path.parent.glob("task/*/stat"))
-
-
-def _stat_fields(path: Path) -> list[str]:
-    """Return the fields of a process's or thread's /proc stat file: state, parent, group …"""
-    return path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
 
 
 def _sandbox_records(output: str, kind: str) -> list[str]:

@@ -98,6 +98,7 @@ def _unknown_name(name: str, kind: Kind | None, catalogue: Catalogue, plugins: S
         return UsageError(
             f"There is nothing to test: {plugins[0].title} registers no {SINGULAR[kind]}.",
             f"Omit --kind, or give a kind that it registers: {', '.join(dict.fromkeys(registered))}.",
+            code="GB101",
         )
     kinds = [kind] if kind else list(SPEC_TYPES)
     known = {n for k in kinds for n in catalogue.entries(k)} | {plugin.name for plugin in catalogue.plugins}
@@ -111,4 +112,5 @@ def _unknown_name(name: str, kind: Kind | None, catalogue: Catalogue, plugins: S
                 "(see `genbench plugin list -v`).",
             ]
         ),
+        code="GB101",
     )

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import select
-import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -56,12 +54,11 @@ class TrackerProcess:
         self._queue: deque[bytes] = deque()
         self._unanswered = 0
         self._warned: set[str] = set()
-        ours, theirs = socket.socketpair()
         self.log.parent.mkdir(exist_ok=True)
-        with theirs, self.log.open("ab") as log:
-            self._process = ChildProcess(calling(module, "main"), theirs.fileno(), output=log)
-        ours.setblocking(False)
-        self._lines = Lines(ours)
+        with self.log.open("ab") as log:
+            self._process = ChildProcess(calling(module, "main"), output=log)
+        self._process.connection.setblocking(False)
+        self._lines = Lines(self._process.connection)
         setup = TrackerSetup(
             reporter=choice.name, options=choice.options, plugin=dataclasses.asdict(plugin), run=str(run.path.resolve())
         )
@@ -128,9 +125,13 @@ class TrackerProcess:
         self._disconnect()
         self._process.kill()
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to everything that it has started."""
-        self._process.send_signal(number)
+    def pause(self) -> None:
+        """Let the process and everything that it has started stop until `resume` is called."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Let the process and everything that it has started go on."""
+        self._process.resume()
 
     def _disconnect(self) -> None:
         self.disabled = True
@@ -200,6 +201,7 @@ class Trackers:
                 raise UsageError(
                     f"The reporter '{tracker.name}' cannot be used: {tracker.unavailable}",
                     f"Then go on, or go on without it: genbench run --resume {run.path} --reporters {others}",
+                    code="GB903",
                 )
 
     def send_event(self, event: str, cell: str = "", **fields: object) -> None:
@@ -220,10 +222,15 @@ class Trackers:
         for tracker in self._all:
             tracker.end(deadline)
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of them, such as to stop them while something is measured without them."""
+    def pause(self) -> None:
+        """Let all of them stop until `resume` is called, while something is measured without them."""
         for tracker in self._all:
-            tracker.send_signal(number)
+            tracker.pause()
+
+    def resume(self) -> None:
+        """Let all of them go on."""
+        for tracker in self._all:
+            tracker.resume()
 
     def __enter__(self) -> Trackers:
         return self

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -30,10 +29,10 @@ from genbench.errors import SpecError
 from genbench.plugins.calls import PluginFunction, defined_at, describe
 from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
+from genbench.system.processes import end_with_parent, lower_priority
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
 _GENBENCH = f"{Path(__file__).parents[1]}{os.sep}"
@@ -42,8 +41,8 @@ MISSPELT = 0.85  # a method whose name is this similar to an event's is taken fo
 
 def main(descriptor: int) -> None:
     """Run as a tracker process, connected by the socket with this descriptor."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(10)  # the library's threads give way to the training
+    end_with_parent()
+    lower_priority()  # the library's threads give way to the training
     lines = Lines(socket.socket(fileno=descriptor))
     received = _received(lines)
     called = "create"
@@ -109,7 +108,7 @@ def _received(lines: Lines) -> Iterator[bytes]:
 def _create(setup: TrackerSetup, facts: RunFacts) -> object:
     loaded = load_plugin(Plugin(**setup.plugin))
     if loaded.plugin.quarantined:
-        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
+        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}", code="GB202")
     spec = next(spec for spec in loaded.specs["reporters"] if spec.name == setup.reporter)
     assert isinstance(spec, ReporterSpec)
     create = PluginFunction(f"reporter '{spec.name}'", "create(run, options)", resolve(spec.create))

@@ -40,7 +40,7 @@ def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
     """Refuse to look up, or connect to, any machine but this one."""
     if event == "socket.getaddrinfo":
         host = arguments[0]
-    elif event in ("socket.connect", "socket.sendto") and arguments[0].family != socket.AF_UNIX:
+    elif event in ("socket.connect", "socket.sendto") and arguments[0].family.name != "AF_UNIX":
         host = arguments[1][0]
     else:
         return

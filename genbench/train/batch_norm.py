@@ -24,6 +24,7 @@ class _RequireSeveralValues:
                 f"With batch_size = 1 the batch norm {self.layer} has one value per channel, which it always "
                 "normalises to 0.",
                 "Use --batch-size 2 or more, or a network without batch norm there.",
+                code="GB509",
             )
 
 

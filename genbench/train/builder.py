@@ -119,11 +119,13 @@ def build_cell(
             f"batch_size {batch_size} is larger than the {len(data.train_pixels)} training images of "
             f"'{identity.dataset.name}'.",
             f"Use --batch-size {len(data.train_pixels)} or less.",
+            code="GB509",
         )
     if model.conditional and data.train_labels is None:
         raise UsageError(
             f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.",
             "Choose a model that is not conditional, or data with classes; in a folder, one sub-folder per class.",
+            code="GB208",
         )
 
     seed_globals(identity.seed)
@@ -250,7 +252,9 @@ def load_initial_weights(source: str, expected_hash: str, networks: Mapping[str,
     path = initial_weights_path(source)
     if expected_hash and not is_unchanged(path, expected_hash):
         raise UsageError(
-            f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."
+            f"{path} has changed since this run was planned.",
+            "Restore it, or start a new run from the new weights.",
+            code="GB508",
         )
     report = load_initial(networks, path)
     return Transfer(

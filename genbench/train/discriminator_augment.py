@@ -214,6 +214,7 @@ def _in_float(images: Tensor) -> Tensor:
             f"augment_discriminator needs images of at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels, "
             f"not {height}×{width}.",
             "Use augment_discriminator = 'none' for this dataset.",
+            code="GB510",
         )
     return images.to(torch.promote_types(images.dtype, torch.float32))
 

@@ -84,6 +84,7 @@ def _located(create: PluginFunction, error: Exception) -> SpecError | None:
     return SpecError(
         f"{create.owner[:1].upper()}{create.owner[1:]}: {create.title}{error_location(error)}: {error.cause}",
         error.cure,
+        code=error.code,
     )
 
 

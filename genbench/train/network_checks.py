@@ -151,7 +151,9 @@ def check_likelihood(family: Family, spec: FamilySpec) -> None:
     try:
         found: object = getattr(family, "likelihood", None) if spec.bounds or spec.exact else None
     except SpecError as error:
-        raise SpecError(f"`likelihood` of {where}{error_location(error)}: {error.cause}", error.cure) from error
+        raise SpecError(
+            f"`likelihood` of {where}{error_location(error)}: {error.cause}", error.cure, code=error.code
+        ) from error
     if found is not None and not isinstance(found, Likelihood):
         raise SpecError(f"`likelihood` of {where} is {found!r}, not a genbench.Likelihood or None.")
     if found is not None and spec.exact and found.kind == "cross-entropy":

@@ -88,6 +88,7 @@ class World:
                 "The processes did not train the same model. The cause is a bug in genbench, or a plugin that uses its "
                 "own random numbers, keeps state outside parameters and buffers, or trains other parameters than in "
                 "the first step. Use --nproc 1 to avoid it.",
+                code="GB406",
             )
 
 

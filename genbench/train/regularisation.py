@@ -46,6 +46,7 @@ def add_dropout(networks: Mapping[str, nn.Module], names: Iterable[str], rate: f
             raise SpecError(
                 f"Dropout applies to '{name}', which is not a network of the model.{near_miss(name, networks)}",
                 f"The model has: {', '.join(networks)}.",
+                code="GB510",
             )
         outputs.add(_last_layer(networks[name]))
         found |= dict.fromkeys(module for module in networks[name].modules() if isinstance(module, ACTIVATIONS))
@@ -54,6 +55,7 @@ def add_dropout(networks: Mapping[str, nn.Module], names: Iterable[str], rate: f
         raise UsageError(
             "dropout: the model has no hidden activation layers to apply it to.",
             "Use dropout = 0, or a model whose activations are modules such as torch.nn.ReLU.",
+            code="GB510",
         )
     for module in places:
         module.register_forward_hook(_Dropout(rate))
@@ -104,6 +106,7 @@ def _no_weights() -> UsageError:
     return UsageError(
         "orthogonal: the model has no dense or convolutional layers to apply it to.",
         "Use orthogonal = 0, or a model with layers such as torch.nn.Conv2d.",
+        code="GB510",
     )
 
 

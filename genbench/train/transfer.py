@@ -84,6 +84,7 @@ def freeze(networks: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[s
             raise UsageError(
                 f"freeze: no parameter matches '{pattern}'.{near_miss(pattern, _patterns(parameters))}",
                 f"Names begin with a network: {', '.join(networks)}; the first is {next(iter(parameters), 'none')}.",
+                code="GB510",
             )
         matched |= names
     frozen = [name for name in parameters if name in matched]
@@ -101,6 +102,7 @@ def require_trainable(networks: Mapping[str, nn.Module], phases: Sequence[Phase]
             raise UsageError(
                 f"freeze leaves the phase '{phase.name}' nothing to train of {', '.join(phase.networks)}.",
                 "Freeze fewer layers; FreezeD, for example, freezes the first layers of the discriminator.",
+                code="GB510",
             )
 
 
@@ -110,7 +112,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             start = file.read(2)
     except OSError as error:
-        raise UsageError(f"The initial weights {path} cannot be read: {error.strerror}.", "Check init_from.") from None
+        raise UsageError(
+            f"The initial weights {path} cannot be read: {error.strerror}.", "Check init_from.", code="GB508"
+        ) from None
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -123,12 +127,14 @@ def _read(path: Path) -> dict[str, Tensor]:
                 f"The initial weights {path} are a pickle, and reading it could run arbitrary code.",
                 "If you trust it, convert it: load it with torch.load(path, weights_only=True), name the tensors "
                 "<network>.<parameter>, and write them with safetensors.torch.save_file.",
+                code="GB307",
             ) from None
         raise _damaged(path, str(error)) from None
     if "numbers" in metadata:
         raise UsageError(
             f"{path} is the checkpoint of an unfinished training, not a weights file.",
             "Finish it with `genbench run --resume RUN`, or name another file.",
+            code="GB508",
         )
     if "checksum" in metadata and metadata["checksum"] != checksum(tensors):
         raise _damaged(path, "its tensors are not those that were written")
@@ -137,7 +143,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _damaged(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"The initial weights {path} are damaged or not a safetensors file: {reason}.", "Copy or create the file again."
+        f"The initial weights {path} are damaged or not a safetensors file: {reason}.",
+        "Copy or create the file again.",
+        code="GB508",
     )
 
 
@@ -146,11 +154,14 @@ def _cast(path: Path, name: str, stored: Tensor, held: Tensor) -> Tensor:
         raise UsageError(
             f"'{name}' in {path} has the type {_dtype(stored)}, in the model {_dtype(held)}.",
             "Convert it, or remove it from the file.",
+            code="GB508",
         )
     values = stored.to(held.dtype)
     if not bool(values.isfinite().all()):
         raise UsageError(
-            f"'{name}' in {path} has values that are not finite.", "Use weights from a training that did not diverge."
+            f"'{name}' in {path} has values that are not finite.",
+            "Use weights from a training that did not diverge.",
+            code="GB604",
         )
     return values
 
@@ -163,17 +174,20 @@ def _nothing_fits(
         return UsageError(
             f"{cause}: shapes differ, for example {report.mismatched[0]}.",
             "Use the model, options, latent dimension and image size that the weights were trained with.",
+            code="GB508",
         )
     prefixes = list(dict.fromkeys(name.partition(".")[0] for name in stored))
     if set(prefixes) & set(networks):
         return UsageError(
             f"{cause}: the file has, for example, {report.unused[0]}, and the model {report.missing[0]}.",
             "Use the model that the weights were trained with.",
+            code="GB508",
         )
     hints = "".join(near_miss(name, networks) for name in prefixes[:1])
     return UsageError(
         f"{cause}: it has the networks {', '.join(prefixes[:5]) or 'none'}, the model {', '.join(networks)}.{hints}",
         "Name the file's tensors <network>.<parameter>, with the names of the model's networks.",
+        code="GB508",
     )
 
 

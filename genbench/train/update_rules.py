@@ -51,6 +51,7 @@ def _chosen(networks: Mapping[str, nn.Module], names: Collection[str]) -> Collec
             f"Orthogonal regularisation applies to '{unknown[0]}', which is not a network of the model."
             f"{near_miss(unknown[0], networks)}",
             f"The model has: {', '.join(networks)}.",
+            code="GB510",
         )
     return names or networks
 

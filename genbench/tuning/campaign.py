@@ -161,6 +161,7 @@ class Campaign:
                             "genbench, a plugin or a file has changed since, and results of both would not be "
                             "comparable.",
                             "Install the versions of that time, or start a new tuning.",
+                            code="GB207",
                         )
 
     def _study(self, search: Search) -> Study:
@@ -228,6 +229,9 @@ class _TrialDisplay:
     def cell_finished(self, result: CellResult) -> None:
         """Pass it on."""
         self._display.cell_finished(result)
+
+    def plan_progress(self, finished: int, total: int, left: str) -> None:
+        """Show nothing: each trial is a plan of its own."""
 
     def message(self, text: str) -> None:
         """Pass it on."""

@@ -37,13 +37,17 @@ def require_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"Tuning needs Optuna: {error}.", "Install it: pip install 'genbench[tune]'") from error
+        raise UsageError(
+            f"Tuning needs Optuna: {error}.", "Install it: pip install 'genbench[tune]'", code="GB403"
+        ) from error
 
 
 def check_choice(flag: str, name: str, known: Sequence[str]) -> None:
     """Raise `UsageError` with the nearest name for an unknown sampler or pruner."""
     if name not in known:
-        raise UsageError(f"Unknown {flag} '{name}'.{near_miss(name, known)}", f"{flag}: {', '.join(known)}.")
+        raise UsageError(
+            f"Unknown {flag} '{name}'.{near_miss(name, known)}", f"{flag}: {', '.join(known)}.", code="GB101"
+        )
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,7 @@ class Journal:
             raise UsageError(
                 f"{self.path} is damaged: {type(error).__name__}: {error}.",
                 "Restore it from a copy, or start a new tuning.",
+                code="GB703",
             ) from error
 
 

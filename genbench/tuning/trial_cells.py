@@ -70,6 +70,7 @@ class TrialPlanner:
                 raise UsageError(
                     f"The search space of '{tuned.model}' is impossible at {dimension.name} = {value}: {reason}.",
                     "Remove this value, or narrow the range.",
+                    code="GB110",
                 )
 
     def _request_of(

@@ -8,38 +8,50 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.session import Block, Measured, Protocol, Sides
+from genbench.gate.quantity import INVISIBLE
 from genbench.gate.sequential import LookSchedule
 from genbench.gate.verdict import Verdict
 from genbench.report.gate import ab
-from genbench.results.comparison import Comparison
+from genbench.results.comparison import Comparison, Quantity, QuantityChoice
 
 LOOKS = LookSchedule((4, 8), (0.002, 0.008))
 TRUTH = Callable[[str, random.Random], float]
 
 
 class FakeSession:
-    """Blocks whose log ratios come from a function; NaN is a cell that fails."""
+    """Blocks whose log ratios come from functions, of wall time and processor time; NaN is a cell that fails."""
 
     protocol = Protocol()
 
-    def __init__(self, truth: TRUTH, control: float = 0.0) -> None:
+    def __init__(self, truth: TRUTH, control: float = 0.0, processor: TRUTH | None = None) -> None:
         self.truth, self.control, self.asked = truth, control, list[list[str]]()
+        self.processor = processor
         self._draws = random.Random(3)
 
     def block(self, number: int, cells: Sequence[str]) -> Block:
         self.asked.append(list(cells))
         ratios = {cell: self.truth(cell, self._draws) for cell in cells}
-        measured = tuple(windows(cell, ratio) for cell, ratio in ratios.items() if math.isfinite(ratio))
+        measured = tuple(
+            windows(cell, ratio, None if self.processor is None else self.processor(cell, self._draws))
+            for cell, ratio in ratios.items()
+            if math.isfinite(ratio)
+        )
         failed = {cell: "head: it broke" for cell, ratio in ratios.items() if math.isnan(ratio)}
-        return Block(number, measured, windows("control", self._draws.gauss(self.control, 0.004)), failed)
+        control = self._draws.gauss(self.control, 0.004)
+        return Block(number, measured, windows("control", control, None if self.processor is None else control), failed)
 
 
-def windows(cell: str, log_ratio: float) -> Measured:
-    return Measured(cell, 10, "ABBA", (1.0, math.exp(log_ratio), math.exp(log_ratio), 1.0))
+def windows(cell: str, log_ratio: float, processor: float | None = None) -> Measured:
+    return Measured(cell, 10, "ABBA", alternating(log_ratio), () if processor is None else alternating(processor))
+
+
+def alternating(log_ratio: float) -> tuple[float, ...]:
+    return (1.0, math.exp(log_ratio), math.exp(log_ratio), 1.0)
 
 
 def sides(*cells: str, **more: Any) -> Sides:
@@ -47,8 +59,16 @@ def sides(*cells: str, **more: Any) -> Sides:
     return Sides(cells=cells, **(empty | more))
 
 
-def compared(truth: TRUTH, given: Sides, control: float = 0.0, limit: float = 0.05) -> Comparing:
-    comparing = Comparing(FakeSession(truth, control), given, limit, LOOKS)  # type: ignore[arg-type]
+def compared(
+    truth: TRUTH,
+    given: Sides,
+    control: float = 0.0,
+    limit: float = 0.05,
+    processor: TRUTH | None = None,
+    decide_by: Quantity = "wall",
+) -> Comparing:
+    session = FakeSession(truth, control, processor)
+    comparing = Comparing(session, given, limit, LOOKS, QuantityChoice(quantity=decide_by))  # type: ignore[arg-type]
     comparing.run()
     return comparing
 
@@ -57,8 +77,8 @@ def verdicts(comparing: Comparing) -> dict[str, str]:
     return {decision.cell: decision.verdict for decision in comparing.decisions()}
 
 
-def slower(**shares: float) -> TRUTH:
-    return lambda cell, draws: draws.gauss(math.log1p(shares[cell]), 0.005)
+def slower(spread: float = 0.005, **shares: float) -> TRUTH:
+    return lambda cell, draws: draws.gauss(math.log1p(shares[cell]), spread)
 
 
 def test_each_cell_gets_its_verdict_and_the_comparison_the_worst() -> None:
@@ -157,11 +177,70 @@ def written(comparing: Comparing) -> Comparison:
         looks=list(LOOKS.blocks),
         errors=list(LOOKS.errors),
         window_seconds=0.25,
+        decided_by=comparing.decided_by,
         verdict=comparing.verdict(decisions),
         cells=decisions,
         geometric_mean=geometric_mean(decisions),
         blocks=comparing.blocks,
     )
+
+
+def test_where_wall_time_is_noise_processor_time_decides_and_both_are_shown() -> None:
+    noise = slower(0.5, same=0.0, worse=0.2)
+    given = sides("same", "worse")
+    by_wall = compared(noise, given, processor=slower(same=0.0, worse=0.2))
+    assert verdicts(by_wall) == {"same": "inconclusive", "worse": "inconclusive"}
+    assert {other.verdict for decision in by_wall.decisions() for other in decision.others} == {"ok", "regressed"}
+    comparing = compared(noise, given, processor=slower(same=0.0, worse=0.2), decide_by="processor")
+    assert verdicts(comparing) == {"same": "ok", "worse": "regressed"}
+    assert len(comparing.blocks) == LOOKS.blocks[0]
+    for decision in comparing.decisions():
+        assert decision.quantity == "processor"
+        assert [(other.quantity, other.verdict) for other in decision.others] == [("wall", "inconclusive")]
+    comparison = written(comparing)
+    for shown in (ab.text(comparison), ab.summary(comparison)):
+        assert "processor time" in shown
+        assert "wall time" in shown
+        assert "(inconclusive)" in shown
+        assert INVISIBLE["processor"][1:] in shown
+
+
+def test_a_slowdown_that_only_waits_is_invisible_to_processor_time_and_the_text_says_so() -> None:
+    comparing = compared(slower(gan=0.3), sides("gan"), processor=slower(gan=0.0), decide_by="processor")
+    assert verdicts(comparing) == {"gan": "ok"}
+    comparison = written(comparing)
+    for shown in (ab.text(comparison), ab.summary(comparison)):
+        assert "(regressed)" in shown
+        assert "look for waiting" in shown
+    quiet = written(compared(slower(gan=0.0), sides("gan"), processor=slower(gan=0.0), decide_by="processor"))
+    assert "look for waiting" not in ab.text(quiet)
+
+
+def test_the_control_is_judged_by_the_deciding_quantity() -> None:
+    comparing = compared(slower(gan=0.0), sides("gan"), control=0.1, processor=slower(gan=0.0), decide_by="processor")
+    assert verdicts(comparing) == {"gan": "inconclusive"}
+    assert "more processor time" in comparing.decisions()[0].reason
+
+
+def test_a_cell_without_the_deciding_quantity_never_passes() -> None:
+    assert verdicts(compared(slower(gan=0.0), sides("gan"), decide_by="processor")) == {"gan": "no-data"}
+
+
+OLD = """{"evidence_version": 1, "created": "2026-01-01T00:00:00+00:00", "base": "main", "head": ".", "versions": {},
+"limit": 0.05, "looks": [8, 16, 32], "errors": [0.001, 0.003, 0.006], "window_seconds": 0.125, "settings": {},
+"machine": {}, "verdict": "ok", "reason": "", "geometric_mean": 0.001, "notes": [],
+"cells": [{"cell": "gan", "verdict": "ok", "presence": "both", "change": 0.001, "low": -0.01, "high": 0.01,
+"robust": 0.001, "blocks": 8, "detectable": 0.02, "more_blocks": null, "reason": ""}],
+"blocks": [{"number": 1, "seconds": 4.0, "failed": {}, "control": null,
+"cells": {"gan": {"steps": 19, "order": "ABBA", "seconds": [1.0, 1.1, 1.1, 1.0], "log_ratio": 0.0953}}}]}"""
+
+
+def test_a_comparison_from_before_the_choice_of_a_quantity_is_read_as_one_by_wall_time() -> None:
+    old = msgspec.json.decode(OLD, type=Comparison)
+    assert old.decided_by.quantity == old.cells[0].quantity == "wall"
+    assert old.blocks[0].cells["gan"].processor_seconds == []
+    assert "Decided by wall time." in ab.text(old)
+    assert "+0.1 %" in ab.summary(old)
 
 
 def test_every_output_format_shows_the_findings() -> None:

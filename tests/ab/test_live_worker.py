@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 from genbench.ab.live import LiveWorker, cell_names, slowed
 from genbench.ab.session import Measured
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
+from genbench.gate.quantity import log_ratio
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
@@ -20,9 +22,10 @@ from genbench.plugins.catalogue import discover
 
 @pytest.fixture(autouse=True)
 def restored_settings() -> Iterator[None]:
-    """Undo the worker's setup of torch, so that other tests are not affected."""
+    """Undo the worker's setup of torch and of the garbage collector, so that other tests are not affected."""
     threads = torch.get_num_threads()
     yield
+    gc.freeze()
     torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
 
@@ -50,7 +53,15 @@ def test_a_step_is_built_and_timed() -> None:
     assert isinstance(opened, Opened), opened
     assert opened.images_per_step == 2
     timed = [worker.answer(question) for question in (Time(3), Time(1, slowdown=0.5), Control(2))]
-    assert all(isinstance(answer, Timed) and answer.seconds > 0 for answer in timed)
+    for answer in timed:
+        assert isinstance(answer, Timed)
+        assert answer.seconds > 0
+        assert answer.processor_seconds is not None
+        assert answer.processor_seconds > 0
+    worker.close()
+    assert prepared.unmeasured is not None
+    counted = "instructions" not in prepared.unmeasured
+    assert counted == all(answer.instructions is not None for answer in timed if isinstance(answer, Timed))
 
 
 def test_an_engine_that_cannot_be_used_is_not_replaced_by_another() -> None:
@@ -107,11 +118,43 @@ def test_a_slowed_step_takes_longer_by_its_share() -> None:
     assert 0.15 <= time.perf_counter() - begin < 10
 
 
+def test_a_step_slowed_by_processor_time_uses_more_of_it() -> None:
+    def step() -> None:
+        until = time.thread_time() + 0.01
+        while time.thread_time() < until:
+            pass
+
+    slow = slowed(step, 0.5, "processor")
+    begin = time.process_time()
+    for _ in range(10):
+        slow()
+    assert 0.15 <= time.process_time() - begin < 1
+
+
+def test_a_step_that_waits_takes_wall_time_and_no_processor_time() -> None:
+    """A planted slowdown that only sleeps, as a lock or a slow disk would: invisible to processor time."""
+    worker = LiveWorker()
+    work = lambda: sum(range(20_000))  # noqa: E731
+    plain = worker._time(work, 50)  # type: ignore[arg-type]
+    waiting = worker._time(lambda: (work(), time.sleep(0.01))[1], 50)
+    worker.close()
+    assert waiting.seconds > plain.seconds + 0.4
+    assert plain.processor_seconds is not None
+    assert waiting.processor_seconds is not None
+    assert waiting.processor_seconds < plain.processor_seconds + 0.2
+
+
+def test_an_answer_from_before_processor_time_is_understood() -> None:
+    timed = msgspec.json.decode(b'{"type":"timed","seconds":0.5}', type=Answer)  # type: ignore[arg-type]
+    assert timed == Timed(0.5)
+    assert timed.processor_seconds is None
+
+
 def test_a_slowdown_of_both_arms_halfway_through_a_block_shows_no_difference() -> None:
     halfway = Measured("gan", 1, "ABBABAAB", (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0))
-    assert halfway.log_ratio == 0.0
+    assert log_ratio(halfway, "wall") == 0.0
     drifting = Measured("gan", 1, "ABBABAAB", tuple(1.02**window for window in range(8)))
-    assert drifting.log_ratio == pytest.approx(0.0, abs=1e-12)
+    assert log_ratio(drifting, "wall") == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_few_disturbed_windows_do_not_change_a_block() -> None:
@@ -119,8 +162,8 @@ def test_a_few_disturbed_windows_do_not_change_a_block() -> None:
     seconds = list(quiet.seconds)
     seconds[1] = seconds[2] = seconds[3] = 9.0
     disturbed = Measured("gan", 1, quiet.order, tuple(seconds))
-    assert quiet.log_ratio == disturbed.log_ratio == pytest.approx(math.log(1.1))
-    assert math.isnan(Measured("gan", 1, "AB", (0.0, 1.0)).log_ratio)
+    assert log_ratio(quiet, "wall") == log_ratio(disturbed, "wall") == pytest.approx(math.log(1.1))
+    assert math.isnan(log_ratio(Measured("gan", 1, "AB", (0.0, 1.0)), "wall"))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -24,12 +24,14 @@ LOSS = {"name": "l", "family": "adversarial", "create": "a.b:create"}
 DATASET = {"name": "d", "image_shape": (1, 28, 28), "load": "a.b:load"}
 
 
-@pytest.mark.parametrize("name", ["dcgan", "conv-vae", "fashion-mnist_2.1", "3d"])
+@pytest.mark.parametrize("name", ["dcgan", "conv-vae", "fashion-mnist_2.1", "3d", "con", "console.1"])
 def test_names_that_can_be_typed_are_allowed(name: str) -> None:
     assert Spec(name=name).name == name
 
 
-@pytest.mark.parametrize("name", ["", "My-GAN", "a b", "a:b", "a,b", "a/b", "-a", ".a", "ä", "a\n", 3, None])
+@pytest.mark.parametrize(
+    "name", ["", "My-GAN", "a b", "a:b", "a,b", "a/b", "-a", ".a", "ä", "a\n", "con.x", "nul.x", "com1.x", 3, None]
+)
 def test_other_names_are_rejected(name: Any) -> None:
     with pytest.raises(SpecError, match="has the name"):
         Spec(name=name)

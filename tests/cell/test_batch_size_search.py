@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -12,6 +12,13 @@ import torch
 from genbench.cell.batch_size_search import search_batch_size
 from genbench.cell.failure import diagnose
 from genbench.process.worker_channel import StopRequested
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen_again() -> Iterator[None]:
+    """Hide from the garbage collector what was there before: the search makes it look at everything."""
+    yield
+    gc.freeze()
 
 
 class Channel:

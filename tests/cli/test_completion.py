@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +57,15 @@ def test_settings_are_completed_from_owner_to_value(ask) -> None:  # type: ignor
     assert "sgd" in ask("genbench run --set dcgan.optimizer =")
 
 
+def test_a_list_with_commas_is_one_word_in_fish(monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    for line, expected in (("gan,dcgan-v", "gan,dcgan-vae"), ("--models=gan,dcgan-v", "--models=gan,dcgan-vae")):
+        words = line if "=" in line else f"--models {line}"
+        monkeypatch.setenv("COMP_WORDS", f"genbench run {words}")
+        monkeypatch.setenv("COMP_CWORD", line)
+        assert completion.complete(cli, "fish_complete") == 0
+        assert capsys.readouterr().out.split() == [f"plain,{expected}"]
+
+
 def test_runs_and_cells_are_completed(ask) -> None:  # type: ignore[no-untyped-def]
     assert "results/reference/quick" in ask("genbench table results/reference/q")
     (gan,) = (path.stem for path in (ROOT / "results/reference/quick/cells").glob("gan-*.json"))
@@ -96,22 +110,58 @@ def test_another_shell_is_an_error() -> None:
     assert "bash, zsh and fish" in str(result.exception)
 
 
-def test_bash_completes_a_line(tmp_path: Path) -> None:
-    env = {
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_a_line(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    program = tmp_path / "bin" / "genbench"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m genbench "$@"\n')
+    program.chmod(0o755)
+    variables = {
         **os.environ,
         "HOME": str(tmp_path),
         "GENBENCH_CACHE": str(tmp_path),
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm",
     }
-    program = tmp_path / "genbench"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m genbench "$@"\n')
-    program.chmod(0o755)
-    env["PYTHONPATH"] = str(ROOT)
-    subprocess.run([program, "--install-completion", "bash"], env=env, check=True, capture_output=True)
-    typed = "COMP_WORDS=(genbench run --models gan,dcgan-v); COMP_CWORD=3; _genbench_completion genbench"
-    typed = f"source ~/.bashrc; {typed}; echo ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", typed], env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "gan,dcgan-vae"
+    variables.pop("XDG_DATA_HOME", None)
+    subprocess.run([program, "--install-completion", shell], env=variables, check=True, capture_output=True)
+    for typed, expected in (
+        ("genbench run --models gan,dcgan-v\t", "run --models gan,dcgan-vae"),
+        ("genbench run --set dcgan.wi\t8", "run --set dcgan.width=8"),
+        ("genbench show results/reference/qui\t --cell vae-\t", "show results/reference/quick --cell vae-elbo-"),
+    ):
+        # Then the line is made an argument of `echo`.
+        assert f"DONE genbench {expected}" in interact([shell, "-i"], f'{typed}\x01echo DON"E" \r', variables)
+
+
+def interact(command: list[str], typed: str, variables: dict[str, str]) -> str:
+    """Type at a program that has a terminal, and return what it showed until a line began with DONE."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvpe(command[0], command, variables)
+    shown = b""
+    try:
+        while not re.search(rb"DONE .*\n", shown):
+            ready = select.select([terminal], [], [], 0.5 if typed else 60)[0]
+            if ready:
+                shown += os.read(terminal, 1 << 16)
+            elif typed:  # the shell waits for input
+                os.write(terminal, typed.encode())
+                typed = ""
+            else:
+                break
+    except OSError:
+        pass  # the shell has exited
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    return shown.decode(errors="replace")
 
 
 def test_kept_names_load_no_plugin(ask, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from random_inception import write_random_weights
+from pytorch_fid import fid_score
+from random_inception import pytorch_fids_own, write_random_weights
 from tiny_inception import use_tiny_inception
+from torch import Tensor
 
 from genbench.builtin.extractors import inception_weights
 from genbench.cli import invoke
@@ -45,6 +48,57 @@ def test_random_weights_in_the_real_network_give_the_values_of_the_extractors(
         assert names[tool] == pytest.approx(estimate["value"], rel=1e-4)
     for waterfall in found["waterfalls"]:
         assert sum(step["effect"] for step in waterfall["steps"]) == pytest.approx(waterfall["difference"])
+
+
+def as_pytorch_fid(folder: str, weights: Path) -> Tensor:
+    return torch.from_numpy(fid_score.get_activations(files_of(folder), pytorch_fids_own(weights), num_workers=0))
+
+
+def as_clean_fid(folder: str, weights: Path) -> Tensor:
+    """Clean-fid's resizing and scale, before pytorch-fid's network: its own has the same weights in TorchScript."""
+    resize = pytest.importorskip("cleanfid.resize").make_resizer("PIL", False, "bicubic", (299, 299))
+    network = pytorch_fids_own(weights)
+    network.resize_input = network.normalize_input = False
+    resized = [torch.tensor(resize(np.asarray(Image.open(path)))).permute(2, 0, 1) for path in files_of(folder)]
+    with torch.inference_mode():
+        return network((torch.stack(resized) - 128) / 128)[0].flatten(1)
+
+
+def as_torch_fidelity(folder: str, weights: Path) -> Tensor:
+    """Whose resizing is TensorFlow's."""
+    peer = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    network = peer.FeatureExtractorInceptionV3("peer", ["2048"], feature_extractor_weights_path=str(weights))
+    pixels = [torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1) for path in files_of(folder)]
+    with torch.inference_mode():
+        return network(torch.stack(pixels))[0]
+
+
+def files_of(folder: str) -> list[Path]:
+    return sorted(Path(folder).iterdir())
+
+
+@pytest.mark.slow
+def test_the_value_of_a_tool_is_the_tools_own(
+    folders: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From files to distance, by each tool's own code with the same random weights; distances by torch-fidelity's."""
+    peer = pytest.importorskip("torch_fidelity.metric_fid")
+    weights = write_random_weights(tmp_path / "random.pth")
+    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    assert invoke(["fid", *folders, "--explain", "--json", "--device", "cpu"]) == 0
+    found = json.loads(capsys.readouterr().out)["distances"]
+    names = {name: one["value"] for one in found for name in one["names"]}
+    theirs = {}
+    for tool, features_of in (
+        ("pytorch-fid", as_pytorch_fid), ("clean-fid", as_clean_fid), ("torch-fidelity", as_torch_fidelity)
+    ):  # fmt: skip
+        both = [features_of(folder, weights).double() for folder in folders]
+        basis = torch.linalg.qr(torch.cat(both).T).Q  # 2048 features of eight images: nothing is lost in their span
+        gaussians = [peer.fid_features_to_statistics(one @ basis) for one in both]
+        theirs[tool] = peer.fid_statistics_to_metric(*gaussians, verbose=False)["frechet_inception_distance"]
+        assert names[tool] == pytest.approx(theirs[tool], rel=1e-4)
+    assert min(abs(theirs["pytorch-fid"] / theirs[tool] - 1) for tool in ("clean-fid", "torch-fidelity")) > 1e-3
 
 
 def test_weights_that_are_not_published_are_not_comparable(

@@ -183,7 +183,9 @@ def test_an_error_prints_cause_and_remedy_and_sets_the_exit_code(
         raise error("The disk is square.", "Make it round.")
 
     assert run_callback(fail, monkeypatch) == code
-    assert capsys.readouterr().err == "Error: The disk is square.\nMake it round.\n"
+    assert capsys.readouterr().err == (
+        f"Error: The disk is square.\nMake it round.\nMore: genbench explain {error.code}\n"
+    )
 
 
 def test_a_bug_ends_with_70_and_a_traceback(
@@ -193,6 +195,7 @@ def test_a_bug_ends_with_70_and_a_traceback(
     text = capsys.readouterr().err
     assert "IndexError" in text
     assert "This is a bug in genbench" in text
+    assert text.endswith("More: genbench explain GB999\n")
 
 
 def test_interrupting_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +204,7 @@ def test_interrupting_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         assert run_callback(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
     finally:
         signal.signal(signal.SIGINT, before)
-    assert capsys.readouterr().err == "Interrupted.\n"
+    assert capsys.readouterr().err == "Interrupted.\nMore: genbench explain GB511\n"
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (ExitCode.FAILED_CELLS, 5), ("text", 0)])
@@ -243,6 +246,13 @@ def test_a_full_disk_behind_standard_output_is_reported() -> None:
 
 
 @pytest.mark.slow
+def test_an_encoding_without_arrows_and_dots_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*GENBENCH, "list", "losses"], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?" in done.stdout
+
+
 def test_the_environment_as_json() -> None:
     done = subprocess.run([*GENBENCH, "env", "--json"], capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)

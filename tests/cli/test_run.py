@@ -170,9 +170,10 @@ def test_quiet_prints_only_failures_and_the_table(tmp_path: Path) -> None:
     assert done.code == 5
     lines = sorted(done.err.splitlines())
     expected = (
-        r"raises-in-build-elbo-\S+: failed: ValueError: build is broken",
+        r"More: genbench explain GB501$",
+        r"raises-in-build-elbo-\S+: failed: ValueError: build is broken.*\(GB501\)$",
         r"raises-in-build-minimax-\S+: skipped: loss 'minimax' is adversarial",
-        r"sound-minimax-\S+: skipped: loss 'minimax' is adversarial, model 'sound' is variational",
+        r"sound-minimax-\S+: skipped: loss 'minimax' is adversarial, model 'sound' is variational.*\(GB506\)$",
     )
     assert len(lines) == len(expected)
     assert all(map(re.match, expected, lines)), lines

@@ -81,6 +81,7 @@ COUNTERPARTS = {
     "plugin show": same("describe_plugin"),
     "plugin list": same("installed_plugins", "InstalledPlugins.text"),
     "doctor": same("check_machine"),
+    "explain": same("explain"),
     "env": same("describe_machine"),
     "schema": same("json_schema"),
 }  # fmt: skip

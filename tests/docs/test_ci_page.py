@@ -1,13 +1,14 @@
-"""docs/ci.md: its commands are typed, its files are those of the repository, its numbers are those of the code."""
+"""docs/ci.md: its files are those of the repository, its numbers are those of the code.
+
+Its commands are typed in tests/release/test_tutorials.py.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from pathlib import Path
 
-import forks
 import pytest
 
 from genbench.ab.calibration import DECISIONS
@@ -26,15 +27,6 @@ COMMANDS = [line.strip() for line in OUTSIDE.splitlines() if re.match(r"    \S",
 LIVE = [command for command in COMMANDS if command.split()[1] in ("ab", "calibrate")]
 TYPED = [command for command in COMMANDS if command not in LIVE and not command.startswith("git ")]
 
-# What a command may end with where nothing is wrong: one process on a side does not tell a speed.
-ENDINGS = {"compare": (0, 3)}
-
-
-def files(language: str) -> dict[str, str]:
-    """Return the blocks that say in their first line how the file is called."""
-    blocks = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    return dict(blocks)
-
 
 def test_the_commands_of_the_page_are_found() -> None:
     assert len(LIVE) == 5
@@ -48,32 +40,6 @@ def test_commands_that_take_minutes_are_understood(line: str) -> None:
     _, verb, *arguments = shlex.split(line)
     command = {"ab": ab.command, "calibrate": calibrate.command}[verb]
     assert "my-gan" in command.make_context(verb, arguments).params["models"] or verb == "calibrate"
-
-
-def expanded(word: str, folder: Path) -> list[str]:
-    """Replace a pattern by the paths that it matches, as the shell does."""
-    return sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else [word]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_every_other_command_does_what_the_page_says(tmp_path: Path) -> None:
-    for name, text in {**files("toml"), **files("python")}.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for command in TYPED:
-        words = shlex.split(command)
-        program, *arguments = [path for word in words for path in expanded(word, tmp_path)]
-        if program == "pytest":
-            arguments = ["-p", "genbench.pytest_plugin", *arguments]
-        done = forks.start(arguments, environment, tmp_path, program=program)
-        out, err = done.communicate(timeout=200)
-        allowed = ENDINGS.get(command.split()[1], (0,))
-        if "compare results" in command:
-            # Both runs have one process a cell, and their speeds stay inconclusive.
-            allowed = (3,)
-        assert done.returncode in allowed, f"{command}\n{out}\n{err}"
-    assert {"baseline.json", "junit.xml", "summary.md", "history.svg"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_ten_lines_are_the_example_that_is_linted() -> None:

@@ -52,6 +52,19 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(cell["outputs"] for cell in cells)
 
 
+def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    ((_, code),) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    execute(code, names)
+    assert len(names["results"]) == 3
+    assert (tmp_path / "frontier.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_the_page_names_every_function() -> None:
     public = {name for name in genbench.__all__ if isinstance(getattr(genbench, name), types.FunctionType)}
-    assert all(f"`genbench.{name}(" in PAGE for name in public - {"option", "execute_job", "make_likelihood"})
+    assert all(
+        f"`genbench.{name}(" in PAGE for name in public - {"option", "execute_job", "make_likelihood", "show_loading"}
+    )

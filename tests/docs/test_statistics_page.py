@@ -19,6 +19,7 @@ FLAT = " ".join(PAGE.split())
 COMMANDS = re.findall(r"^    (\S.*)$", PAGE, flags=re.MULTILINE)
 POWER = json.loads((ROOT / "results" / "reference" / "forecast-power.json").read_text(encoding="utf-8"))
 COVERAGE = json.loads((ROOT / "results" / "reference" / "interval-coverage.json").read_text(encoding="utf-8"))
+METRICS = json.loads((ROOT / "results" / "reference" / "metric-interval-coverage.json").read_text(encoding="utf-8"))
 RACES = json.loads((ROOT / "results" / "reference" / "race-errors.json").read_text(encoding="utf-8"))
 SAVINGS = json.loads((ROOT / "results" / "reference" / "race-savings.json").read_text(encoding="utf-8"))
 
@@ -31,6 +32,16 @@ def printed(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 def rows(table: str) -> list[list[str]]:
     return [[entry.strip() for entry in line.strip("|").split("|")] for line in table.splitlines() if "---" not in line]
+
+
+def test_intervals_of_metrics_hold_the_truth_as_often_as_the_page_says() -> None:
+    assert "They are 93 to 97 %, except within three limits" in FLAT
+    shares = {one["case"]: round(100 * one["share"], 1) for one in METRICS["cases"] if not one.get("limit")}
+    few = [shares.pop(case) for case in [*shares] if case.startswith("fld") and "60 samples" in case]
+    assert f"With 60 samples, intervals of `fld` hold the truth in {min(few):g} to {max(few):g} %" in FLAT
+    assert f"with 120 in {shares['fld, equal, 120 samples of 6 features']:g} %" in FLAT
+    assert all(93 <= share <= 97 for share in shares.values())
+    assert {one["case"].split(",")[0] for one in METRICS["cases"] if one.get("limit")} == {"vendi-qinf"}
 
 
 def test_the_commands_of_the_page_are_found() -> None:

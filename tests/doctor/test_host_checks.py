@@ -12,6 +12,7 @@ from genbench.doctor import clocks, devices, drivers, installation, memory_use, 
 from genbench.doctor.finding import Figure
 from genbench.doctor.report import CheckReport, Report, as_data, lines, summary
 from genbench.measure import machine
+from genbench.system.abilities import ABILITIES
 from genbench.train.engine import Eager
 
 GIB = 2**30
@@ -24,6 +25,12 @@ def test_a_package_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.status == "failed"
     assert "is older than 99.1" in found.reason
     assert "pip install --upgrade genbench" in found.remedy
+
+
+def test_what_there_is_on_this_system_is_shown() -> None:
+    found = installation.platform("cpu")
+    assert found.status == "passed"
+    assert {figure.name: figure.value for figure in found.figures} == {each.name: each.here for each in ABILITIES}
 
 
 def test_two_copies_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:

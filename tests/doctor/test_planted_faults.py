@@ -37,12 +37,24 @@ torch.cuda.set_device = lambda device: None
 """
 
 
+FRESH = ("fork-safety", "versions", "driver", "process-group")  # depend on how Python starts
+
+
 def doctor(
-    check: str, device: str = "cpu", prefix: Sequence[str] = (), cwd: Path | None = None, **variables: str
+    check: str,
+    device: str = "cpu",
+    prefix: Sequence[str] = (),
+    cwd: Path | None = None,
+    fresh: bool = False,
+    **variables: str,
 ) -> dict[str, Any]:
-    """Return the finding of one check; exit code and verdict agree with it."""
+    """Return the finding of one check; exit code and verdict agree with it.
+
+    Args:
+        fresh: start a program instead of a fork that has imported torch.
+    """
     command = ("doctor", "--only", check, "--device", device, "--json")
-    if prefix or "PYTHONPATH" in variables or check == "fork-safety":  # depends on how Python starts
+    if prefix or fresh or check in FRESH:
         done = subprocess.run(
             [*prefix, *GENBENCH, *command],
             capture_output=True,
@@ -177,7 +189,7 @@ def test_a_torch_without_code_for_the_gpu(tmp_path: Path) -> None:
 
 
 def test_a_torch_that_reports_a_gpu_which_cannot_compute(tmp_path: Path) -> None:
-    reason, remedy = fault(doctor("devices", "cuda", **changed(tmp_path, torch=PRETENDED_GPU)))
+    reason, remedy = fault(doctor("devices", "cuda", fresh=True, **changed(tmp_path, torch=PRETENDED_GPU)))
     assert "cuda:0 cannot compute: RuntimeError: no GPU here" in reason
     assert "--device cpu" in remedy
 
@@ -296,6 +308,21 @@ def test_a_torch_that_cannot_be_imported(tmp_path: Path) -> None:
     assert "--force-reinstall torch torchvision" in remedy
 
 
+def test_torchvision_may_be_missing_but_not_belong_to_another_torch(tmp_path: Path) -> None:
+    missing = changed(tmp_path, genbench__doctor__installation="installation._version = lambda name: ''")
+    found = doctor("versions", **missing)
+    assert found["status"] == "passed"
+    assert {"name": "torchvision", "value": "not installed"}.items() <= next(
+        figure for figure in found["figures"] if figure["name"] == "torchvision"
+    ).items()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "torchvision.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    reason, _ = fault(doctor("versions", **on_path(tmp_path / "other")))
+    assert "torchvision::nms" in reason
+
+
 def test_a_port_that_is_open_to_other_machines(tmp_path: Path) -> None:
     assert doctor("process-group")["status"] == "passed"
     listening = "import socket\ndistributed.kept = socket.create_server(('0.0.0.0', 0))"
@@ -308,7 +335,9 @@ def test_a_port_that_is_open_to_other_machines(tmp_path: Path) -> None:
 def test_a_cell_that_gets_the_wrong_status(tmp_path: Path) -> None:
     assert doctor("failing-cells")["status"] == "passed"
     unseen = "memory_limits.is_out_of_memory = lambda error: False"
-    reason, remedy = fault(doctor("failing-cells", **changed(tmp_path, genbench__cell__memory_limits=unseen)))
+    reason, remedy = fault(
+        doctor("failing-cells", fresh=True, **changed(tmp_path, genbench__cell__memory_limits=unseen))
+    )
     assert "doctor-too-large is failed" in reason
     assert "doctor --json" in remedy
 

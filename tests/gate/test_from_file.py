@@ -87,6 +87,19 @@ def test_files_of_two_machines_in_a_folder_are_not_comparable_and_the_field_is_n
         assert f"machine is CPU A in {tmp_path / 'b' / '0.json'}, CPU B in" in capsys.readouterr().out
 
 
+def timed_by(timer: str) -> Measurements:
+    one = document()
+    one["benchmarks"][0]["options"] = {"timer": timer}
+    return merged([measurements_of_benchmarks(one, f"{number}.json") for number in range(2)], "a")
+
+
+def test_wall_time_and_processor_time_are_not_comparable() -> None:
+    assert speed(timed_by("process_time"), timed_by("process_time")).verdict == Verdict.OK
+    found = speed(timed_by("perf_counter"), timed_by("process_time"))
+    assert found.verdict == Verdict.NOT_COMPARABLE
+    assert "timer is perf_counter in base, process_time in head" in found.reason
+
+
 def test_a_name_that_occurs_twice_is_rejected_with_file_and_name() -> None:
     twice = {"machine_info": KNOWN, "benchmarks": [benchmark(), benchmark("t.py::y"), benchmark(median=0.1)]}
     with pytest.raises(UsageError, match=r"c\.json: the benchmark t\.py::x occurs twice"):

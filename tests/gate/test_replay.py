@@ -27,6 +27,15 @@ def test_a_replay_of_clear_cut_blocks_has_one_verdict_at_the_first_look() -> Non
     assert found.median_blocks == LookSchedule().blocks[0]
 
 
+def test_decisions_within_some_blocks_are_those_of_the_looks_so_far() -> None:
+    draws = random.Random(1)
+    found = replay([draws.gauss(0.06, 0.03) for _ in range(40)], 0.0, LookSchedule(), 400, random.Random(0))
+    shares = [found.share(Verdict.REGRESSED, within) for within in (0, *LookSchedule().blocks)]
+    assert shares == sorted(shares)
+    assert shares[0] == 0 < shares[1] < shares[-1] == found.share(Verdict.REGRESSED)
+    assert found.decisions == 400
+
+
 def test_a_replay_without_blocks_is_rejected() -> None:
     with pytest.raises(ValueError, match="recorded blocks"):
         replay([], 0.05, LookSchedule(), 10, random.Random(0))

@@ -257,6 +257,12 @@ def test_training_images_as_samples_have_their_spread_and_lie_inside_their_manif
     assert found["fld-gap-pixels"].value < 10 * (found["fld-gap-pixels"].null or 0) < 0
 
 
+def test_held_out_images_as_samples_have_no_divergence_from_themselves() -> None:
+    found, missing = ask(evaluation(samples=noise(30, 3)), "fld")
+    assert found == {}
+    assert missing["fld-pixels"].reason == "the samples are held-out images, whose likelihood is measured."
+
+
 def test_held_out_images_as_samples_are_as_rare_as_the_null_says() -> None:
     found, _ = ask(evaluation(samples=noise(30, 3)), "rarity")
     for estimate in found.values():

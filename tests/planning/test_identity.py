@@ -113,6 +113,12 @@ def test_the_longest_names_give_an_id_that_can_be_the_name_of_a_file() -> None:
     assert problem_of_id(cell_id(identity)) == ""
 
 
+def test_an_id_is_the_name_of_a_file_on_every_system() -> None:
+    found = cell_id(IDENTITY)
+    assert not {*found} & {*'<>:"/\\|?*'}
+    assert found == found.lower()  # Windows and macOS take names that differ in case for one
+
+
 def test_equal_initial_weights_give_one_id_wherever_they_are() -> None:
     def of(source: str, content: str) -> str:
         recipe = {**IDENTITY.recipe, "init_from": source}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -48,9 +47,8 @@ def module(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def start(module: str, function: str) -> tuple[ChildProcess, socket.socket]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        return ChildProcess(calling(module, function), theirs.fileno()), ours
+    child = ChildProcess(calling(module, function))
+    return child, child.connection
 
 
 def test_a_child_imports_from_where_this_process_does_in_a_session_of_its_own(module: str) -> None:
@@ -72,7 +70,7 @@ def test_killing_a_child_kills_what_it_has_started(module: str) -> None:
         child.kill()
     wait_until_gone([child.pid, grandchild])
     assert child.describe() == "was killed by SIGKILL"
-    child.send_signal(signal.SIGTERM)  # harmless: the process id may belong to another process now
+    child.pause()  # harmless: the process id may belong to another process now
     child.close()
 
 
@@ -87,9 +85,8 @@ def test_the_description_quotes_the_last_line_of_standard_error(module: str) -> 
 
 
 def test_output_goes_where_it_is_sent(module: str, tmp_path: Path) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs, (tmp_path / "log").open("ab") as log:
-        child = ChildProcess(calling(module, "fail"), theirs.fileno(), output=log)
+    with (tmp_path / "log").open("ab") as log:
+        child = ChildProcess(calling(module, "fail"), output=log)
     assert child.describe() == "exited with status 1"
     text = (tmp_path / "log").read_text()
     assert "to standard output" in text
@@ -100,7 +97,7 @@ def test_output_goes_where_it_is_sent(module: str, tmp_path: Path) -> None:
 def test_environment_directory_and_standard_input_can_be_chosen(tmp_path: Path) -> None:
     program = ["-c", "import os, sys; print(os.getcwd(), os.environ['CHOSEN'], sys.stdin.read())"]
     pipe, environment = subprocess.PIPE, {**os.environ, "CHOSEN": "value"}
-    child = ChildProcess(program, 2, stdin=pipe, output=pipe, environment=environment, directory=tmp_path)
+    child = ChildProcess(program, stdin=pipe, output=pipe, environment=environment, directory=tmp_path)
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(b"typed")

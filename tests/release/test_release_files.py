@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 CONDA_NAMES = {"torch": "pytorch"}
+LICENCE = (ROOT / "LICENSE").read_text()
 
 
 def load(path: Path) -> Any:
@@ -24,22 +25,22 @@ def load(path: Path) -> Any:
 
 
 def test_every_file_names_the_same_version() -> None:
-    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text()
     assert PROJECT["version"] == genbench.__version__
     assert str(load(ROOT / "CITATION.cff")["version"]) == genbench.__version__
-    assert f'set version = "{genbench.__version__}"' in recipe
+    assert load(ROOT / "packaging" / "conda" / "recipe.yaml")["context"]["version"] == genbench.__version__
     assert re.search(rf"^## {re.escape(genbench.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
 def test_the_conda_recipe_has_the_same_dependencies() -> None:
-    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text()
-    run = recipe.partition("  run:\n")[2].partition("\ntest:")[0]
-    listed = {line.strip(" -").replace(" ", "") for line in run.splitlines() if line.strip().startswith("-")}
+    recipe = load(ROOT / "packaging" / "conda" / "recipe.yaml")
+    listed = {line.replace(" ", "") for line in recipe["requirements"]["run"]}
     expected = set()
     for requirement in PROJECT["dependencies"]:
         name, least = requirement.split(">=") if ">=" in requirement else (requirement, "")
         expected.add(f"{CONDA_NAMES.get(name, name)}>={least}" if least else name)
-    assert listed - {"python>={{python_min}}"} == expected
+    assert listed - {"python>=${{python_min}}"} == expected
+    assert recipe["context"]["python_min"] == PROJECT["requires-python"].removeprefix(">=")
+    assert recipe["about"]["license_file"] == PROJECT["license-files"]
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: path.name)
@@ -48,6 +49,7 @@ def test_a_package_can_be_published(folder: Path) -> None:
     assert project["name"] == folder.name
     assert project["license"] == "MIT"
     assert (folder / project["readme"]).is_file()
+    assert (folder / "LICENSE").read_text() == LICENCE
     assert any(re.match(r"genbench\b(?!-)", requirement) for requirement in project["dependencies"])
 
 

@@ -45,6 +45,7 @@ def drive(display: Display, clock: Clock, seconds: float = 12.5, calls: int = 10
     display.cell_finished(cell("gan-1"))
     display.cell_started("vae-1", 2, 2, "vae · elbo", 1875)
     display.cell_finished(cell("vae-1", status="oom", reason="more than 2 GiB"))
+    display.plan_progress(1, 2, "about 4 min left")
     display.message("done")
     display.close()
 
@@ -59,7 +60,8 @@ def test_plain_lines_are_few() -> None:
         "[1/2] step 79 of 1,875 · 1,234 images/s · generator 1.25 · 9.5 s left",
         "[1/2] gan · non-saturating: ok in 1 min 01 s · 1,234 ±2% images/s · fd-cnn 34.57 ± 0.65",
         "[2/2] vae · elbo: 1,875 steps",
-        "[2/2] vae · elbo: oom: more than 2 GiB",
+        "[2/2] vae · elbo: oom: more than 2 GiB (GB502)",
+        "plan: 1 of 2 cells done · about 4 min left",
         "done",
     ]
 
@@ -67,7 +69,7 @@ def test_plain_lines_are_few() -> None:
 def test_quiet_shows_failures_only() -> None:
     stream = io.StringIO()
     drive(QuietDisplay(stream), Clock())
-    assert stream.getvalue() == "vae-1: oom: more than 2 GiB\n"
+    assert stream.getvalue() == "vae-1: oom: more than 2 GiB (GB502)\n"
 
 
 def live(clock: Clock) -> tuple[LiveDisplay, io.StringIO]:
@@ -188,3 +190,31 @@ def test_between_cells_the_display_shows_the_work_without_the_name_of_a_cell() -
     with console.capture() as after:
         console.print(display._frame())
     assert "gan" not in after.get() and "noise: measuring psnr: 1 of 2" in after.get()
+
+
+def test_the_plan_is_shown_when_a_cell_has_ended_and_once_a_minute() -> None:
+    stream, clock = io.StringIO(), Clock()
+    display = PlainDisplay(stream, clock)
+    for second in range(200):
+        clock.now += 1
+        display.plan_progress(0, 3, f"about {200 - second} s left")
+    display.plan_progress(1, 3, "about 5 s left")
+    assert stream.getvalue().splitlines() == [
+        "plan: 0 of 3 cells done · about 141 s left",
+        "plan: 0 of 3 cells done · about 81 s left",
+        "plan: 0 of 3 cells done · about 21 s left",
+        "plan: 1 of 3 cells done · about 5 s left",
+    ]
+
+
+def test_on_a_terminal_the_plan_stands_below_the_running_cells() -> None:
+    console = Console(file=Terminal(), width=80, force_terminal=True)
+    display = LiveDisplay(console, Clock())
+    display.run_started(2, Path("x"))
+    display.cell_started("gan-1", 1, 2, "gan", 10)
+    display.plan_progress(0, 2, "about 4 min left")
+    with console.capture() as shown:
+        console.print(display._frame())
+    display.close()
+    _, _, below = shown.get().partition("gan")
+    assert "plan: 0 of 2 cells done · about 4 min left" in below

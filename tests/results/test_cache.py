@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from genbench.results.cache import cache_directory, make_private, temporary_directory
+from genbench.results.cache import cache_directory, make_private
 from genbench.runner.compile_cache import keep_compiled_code
+from genbench.system.opening import temporary_directory
 
 VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 

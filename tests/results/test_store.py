@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from genbench.cli import invoke
 from genbench.errors import ExitCode, UsageError
+from genbench.results import files, store
 from genbench.results.schema import SCHEMA_VERSION, CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory, atomic_write, find_runs, read_runs
 
@@ -336,3 +337,21 @@ def test_a_file_in_place_of_the_folder_of_results_is_an_error(tmp_path: Path) ->
     (run.path / "cells").write_text("")
     with pytest.raises(UsageError, match=r"cells cannot be listed: Not a directory"):
         run.read()
+
+
+def test_a_cell_that_is_added_leaves_the_others_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1"))
+    assert run.read_statuses() == {"gan-1": "ok", "vae-1": "ok"}
+    read: list[str] = []
+
+    def noted(path: Path) -> bytes:
+        read.append(path.name)
+        return files.read_regular_file(path)
+
+    monkeypatch.setattr(store, "read_regular_file", noted)
+    longer = run.with_cells([PlannedCell(id="gan-2", identity=identity("gan", seed=2))])
+    longer.write_cell(cell("gan-2", identity("gan", seed=2)))
+    assert longer.read_statuses() == {"gan-1": "ok", "gan-2": "ok", "vae-1": "ok"}
+    assert [planned.id for planned in longer.record.cells] == ["gan-1", "vae-1", "gan-2"]
+    assert read == ["gan-2.json"]
+    assert RunDirectory.open(run.path).record == longer.record

@@ -58,7 +58,7 @@ def test_a_file_that_has_gone_meanwhile_is_named(run: RunDirectory) -> None:
 def test_damage_inside_a_long_list_is_found_when_the_run_is_read(run: RunDirectory) -> None:
     path = run.cell_path("gan-1")
     path.write_bytes(path.read_bytes().replace(b'"seconds": 0.26', b'"seconds": -0.26', 1))
-    assert run.read_cells().damaged == {"gan-1": "windows.0.seconds is -0.26, which is negative"}
+    assert run.read_cells().damaged == {"gan-1": "Expected `float` >= 0.0 - at `$.windows[0].seconds`"}
     assert run.read_statuses().keys() == {"gan-0", "gan-2"}
 
 

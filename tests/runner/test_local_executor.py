@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +38,7 @@ class Recorder:
         monkeypatch.setattr(WorkerPool, "ended", lambda pool, monitor: None)
         monkeypatch.setattr(local_executor, "wait_for_messages", self.finish)
         monkeypatch.setattr(local_executor, "default_threads", lambda: 4)
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+        monkeypatch.setattr(local_executor, "usable_processors", lambda: frozenset(range(4)))
 
     def finish(self, monitors: list[Any]) -> None:
         for monitor in monitors:

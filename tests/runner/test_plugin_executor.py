@@ -259,6 +259,22 @@ def test_jobs_that_are_refused_again_and_again_do_not_fill_the_journal(
     assert [job.attempt.task for job in Journal(journal.parent).open_jobs()] == ["gan-0"]
 
 
+def test_the_journal_keeps_how_often_a_task_was_lost_until_its_next_job(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genbench.runner.jobs.journal._MOST_BYTES", 0)  # it is written again with each entry
+    job = Submitted(run)
+    job.executor.note_next(job.submission.attempt, 2)
+    job.executor.forget(job.token)
+    second = make_executor(run, SimulatedProcess(takes=0))
+    assert second.next_attempts() == {"gan-0": 2}
+    assert second.submit([submission(0, 2)]) == 0
+    assert second.next_attempts() == {"gan-0": 2}  # the engine did not take it
+    third = make_executor(run, SimulatedProcess())
+    assert third.submit([submission(0, 3)]) == 1
+    assert third.next_attempts() == {}
+
+
 def test_a_failed_submission_is_revoked_because_the_engine_may_have_taken_it(run: RunDirectory) -> None:
     warnings: list[str] = []
     process = SimulatedProcess(failing={"submit"})

@@ -19,7 +19,7 @@ from genbench.runner.worker_monitor import WorkerExit
 def test_the_failure_reported_by_worker_or_fork_server_comes_first() -> None:
     assert WorkerExit(finished=Finished(failure="no such file"), status=0).describe() == "no such file"
     assert WorkerExit(failure="no fork server").describe() == "no fork server"
-    assert WorkerExit(status=9).describe() == "the worker was killed by SIGKILL"
+    assert WorkerExit(status=-9).describe() == "the worker was killed by SIGKILL"
     assert WorkerExit().describe() == "the worker disappeared"
 
 

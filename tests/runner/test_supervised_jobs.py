@@ -17,7 +17,7 @@ from genbench.errors import UsageError
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Activity, Finished, Job
 from genbench.report.progress import SilentDisplay
-from genbench.results.schema import CellResult, RunRecord
+from genbench.results.schema import CellResult, PlannedReference, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner import supervisor
 from genbench.runner.jobs.schedule import Attempt
@@ -40,6 +40,7 @@ class ScriptedExecutor:
         self.order: list[tuple[str, int]] = []
         self.cancelled: list[str] = []
         self.before: list[Attempt] = []
+        self.numbers: dict[str, int] = {}  # of next attempts, as the journal keeps them
         self.impossible = ""
         self.stop_after = 1000  # polls
         self.saves: list[int] = []  # steps in the checkpoint of each job that ends
@@ -52,6 +53,12 @@ class ScriptedExecutor:
     def adopted(self) -> Sequence[Attempt]:
         self.jobs |= {attempt.token: attempt for attempt in self.before}
         return self.before
+
+    def next_attempts(self) -> dict[str, int]:
+        return self.numbers
+
+    def note_next(self, attempt: Attempt, number: int) -> None:
+        self.numbers[attempt.task] = number
 
     def submit(self, submissions: Sequence[Submission]) -> int:
         for submission in submissions:
@@ -167,6 +174,20 @@ def test_jobs_that_got_on_do_not_count_as_lost_in_vain(execute: Any, tmp_path: P
     assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
 
 
+def test_a_resumed_run_goes_on_counting_lost_jobs_and_an_interruption_is_none(execute: Any, tmp_path: Path) -> None:
+    running = JobState(state="running")
+    executor = ScriptedExecutor({"gan-0": [LOST, LOST, running]}, capacity=1)
+    executor.stop_after = 6
+    with pytest.raises(Interrupted):
+        execute(executor, cells=1)
+    assert executor.order == [("gan-0", 1), ("gan-0", 2), ("gan-0", 3)]
+    resumed = ScriptedExecutor({"gan-0": [LOST] * 3}, capacity=1)
+    resumed.numbers = executor.numbers
+    results, _ = execute(resumed, cells=1)
+    assert resumed.order == [("gan-0", 3)]
+    assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
+
+
 def test_a_cancelled_job_is_not_tried_again(execute: Any) -> None:
     gone = JobState(state="cancelled", reason="by user 1000")
     executor = ScriptedExecutor({"gan-0": [gone], "gan-1": [ok(1)], "gan-2": [ok(2)]})
@@ -180,6 +201,18 @@ def test_time_limit_memory_and_crash_are_results(execute: Any) -> None:
     results, _ = execute(ScriptedExecutor({f"gan-{n}": [end] for n, end in enumerate(ends)}))
     assert [results[f"gan-{n}"].status for n in range(3)] == ["timeout", "oom", "failed"]
     assert "exited with status 7; see " in results["gan-2"].reason
+
+
+def test_what_ends_reference_rows_is_said_as_of_a_cell(execute: Any) -> None:
+    rows = PlannedReference(
+        id="mini-200", dataset=planned(0).identity.dataset, image_shape=(1, 8, 8), metrics=("cas",), samples=200
+    )
+    late = Outcome(timed_out=True, how="the worker exited with status 0")
+    _, said = execute(ScriptedExecutor({"reference-mini-200": [late]}), cells=0, references=[rows])
+    assert (
+        f"no reference rows for {rows.dataset.name}: not done within 60 s; use `--resume` with a longer --timeout"
+        in said[-1]
+    )
 
 
 def test_the_result_of_an_earlier_process_is_collected_instead_of_a_second_attempt(execute: Any) -> None:

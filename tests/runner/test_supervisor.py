@@ -15,7 +15,8 @@ from command_line import GENBENCH, TINY, children, run, wait_until_gone
 from genbench.commands.execution import resumption_named
 from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
-from genbench.runner.supervisor import STOP_SIGNALS, Interrupted, interrupt_on_signals, stop_on_signals
+from genbench.runner.supervisor import Interrupted, interrupt_on_signals, stop_on_signals
+from genbench.system.signals import STOP_SIGNALS
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)

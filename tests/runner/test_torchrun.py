@@ -15,9 +15,10 @@ from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, t
 from open_sockets import attack
 from safetensors.torch import load_file
 
-from genbench.process.sockets import Listener, listeners, process_tree
 from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.store import RunDirectory
+from genbench.system.processes import descendants
+from genbench.system.sockets import Listener, listeners
 from genbench.train.engines.memory_format_choice import ROUNDS
 
 STEPS = 150
@@ -152,7 +153,7 @@ def test_on_one_machine_no_port_is_open_to_others_and_an_attack_runs_no_command(
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
     ranks(going)
-    found = listeners(process_tree(going.process.pid))
+    found = listeners(descendants(going.process.pid))
     assert [listener for listener in found if not listener.loopback] == []
     mark = tmp_path / "ran"
     for listener in found:  # those of gloo
@@ -171,8 +172,8 @@ def test_between_machines_only_the_endpoint_is_open_and_an_attack_runs_no_comman
     where = ("--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{endpoint.port}")
     together = (*WITH_FAULTS, *where, "--models", "sound")
     first = start(*together, out=tmp_path / "one")
-    wait_until(lambda: endpoint in listeners(process_tree(first.process.pid)), first.process)
-    assert listeners(process_tree(first.process.pid)) == {endpoint}
+    wait_until(lambda: endpoint in listeners(descendants(first.process.pid)), first.process)
+    assert listeners(descendants(first.process.pid)) == {endpoint}
     (cell,) = (cell.id for cell in RunDirectory(tmp_path / "one").record.cells)
     mark = tmp_path / "ran"
     keys = [key + end for end in ("", f"-{cell}") for key in ("torch.rendezvous.genbench", "genbench")]

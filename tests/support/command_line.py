@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from forks import Command
 
 from genbench.results.schema import CellResult, ReferenceResult, RunRecord
 from genbench.results.store import RunDirectory
+from genbench.system.means import psutil, uses_linux
+from genbench.system.processes import is_running
 
 GENBENCH = (sys.executable, "-m", "genbench")
 FAULTS = Path(__file__).with_name("faults.py")
@@ -71,6 +74,10 @@ class Going:
         out, err = self.process.communicate(timeout=seconds)
         return Done(self.process.returncode, out, err, self.run)
 
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does."""
+        self.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+
     def mark(self, name: str) -> int:
         """Wait until a plugin leaves this mark, and return the process id in it."""
         path = self.marks / name
@@ -96,11 +103,17 @@ def start(
     marks.mkdir(exist_ok=True)
     command = ["run", *arguments, "--resume" if resume else "--out", str(out)]
     environment = {**os.environ, "FAULTS_MARKS": str(marks), **variables}
-    if not fresh:
+    if not fresh and uses_linux():
         return Going(forks.start(command, environment, namespaces_of=namespaces_of), out, marks)
     pipe = subprocess.PIPE
     program = subprocess.Popen(
-        [*GENBENCH, *command], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+        [*GENBENCH, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=environment,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # for `Going.interrupt` on Windows
     )
     return Going(program, out, marks)
 
@@ -111,7 +124,7 @@ def run(*arguments: str, out: Path, resume: bool = False, seconds: float = 200, 
 
 
 def wait_until(
-    true: Callable[[], bool], process: subprocess.Popen[str] | Command | None = None, seconds: float = 90
+    true: Callable[[], bool], process: subprocess.Popen[str] | Command | None = None, seconds: float = 180
 ) -> None:
     """Wait for something; fail when it takes too long, or when the process that should do it has ended."""
     deadline = time.monotonic() + seconds
@@ -124,16 +137,14 @@ def wait_until(
         time.sleep(0.02)
 
 
-def alive(pid: int) -> bool:
-    """Say whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+alive = is_running
 
 
 def children(pid: int) -> Iterator[int]:
     """Yield the processes whose parent this one is."""
+    if not uses_linux():
+        yield from (process.pid for process in psutil().process_iter(["ppid"]) if process.info["ppid"] == pid)
+        return
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
@@ -143,8 +154,12 @@ def children(pid: int) -> Iterator[int]:
 
 
 def template_of(pid: int) -> int:
-    """Return the template process of a running `genbench run`."""
+    """Return the template process of a running `genbench run`; without one, the worker."""
     for child in children(pid):
+        if not uses_linux():
+            if "genbench.runner.spawned_worker" in " ".join(psutil().Process(child).cmdline()):
+                return child
+            continue
         process = Path("/proc", str(child))
         if b"genbench.runner.fork_server" in (process / "cmdline").read_bytes():
             return child

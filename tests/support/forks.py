@@ -12,17 +12,17 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib.machinery
+import importlib.util
 import itertools
 import json
 import os
 import re
 import select
 import signal
-import site
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -155,7 +155,6 @@ def start(
     directory: Path | None = None,
     *,
     program: str = "genbench",
-    prefix: Path | None = None,
     typed: str = "",
     namespaces_of: int | None = None,
 ) -> Command:
@@ -166,8 +165,6 @@ def start(
         environment: variables of the command.
         directory: working directory; that of this process without it.
         program: 'genbench' or 'pytest'.
-        prefix: virtual environment whose packages the command finds, besides those of PYTHONPATH; without it, those of
-            this environment.
         typed: text of standard input.
         namespaces_of: process whose user and mount namespaces the command enters.
     """
@@ -176,7 +173,6 @@ def start(
         "arguments": arguments,
         "environment": dict(environment),
         "directory": str(directory or Path.cwd()),
-        "prefix": prefix and str(prefix),
         "namespaces_of": namespaces_of,
     }
     return Command(request, typed)
@@ -269,10 +265,9 @@ def _execute(request: dict[str, Any]) -> None:
     if request["namespaces_of"] is not None:
         _enter_namespaces(request["namespaces_of"])
     os.chdir(request["directory"])
-    if request["prefix"]:
-        _enter_environment(Path(request["prefix"]))
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:0] = [path for path in paths if path not in sys.path]
+    _customise()
     sys.argv = [request["program"], *request["arguments"]]
     spawn.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": _fork})  # type: ignore[attr-defined]
     if request["program"] == "pytest":
@@ -283,14 +278,14 @@ def _execute(request: dict[str, Any]) -> None:
     main()
 
 
-def _enter_environment(prefix: Path) -> None:
-    """Search for modules in this virtual environment, no longer in that of the tests."""
-    library = os.path.realpath(sysconfig.get_path("stdlib"))
-    inside = [path for path in sys.path if os.path.realpath(path).startswith(library) and "-packages" not in path]
-    sys.path[:] = inside
-    for packages in prefix.glob("lib/python*/site-packages"):
-        site.addsitedir(str(packages))
-    sys.prefix, sys.executable = str(prefix), str(prefix / "bin" / "python")
+def _customise() -> None:
+    """Execute the `sitecustomize` that Python would find first, unless it was there when the server started."""
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize")
+    known = sys.modules.get("sitecustomize")
+    if spec is None or spec.loader is None or spec.origin == getattr(known, "__file__", None):
+        return
+    sys.modules["sitecustomize"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["sitecustomize"])
 
 
 def _enter_namespaces(pid: int) -> None:

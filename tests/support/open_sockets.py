@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from genbench.process.sockets import Listener
+from genbench.system.sockets import Listener
 
 _KEYS = ("genbench", "genbench-", "torch.rendezvous.", "complete", "arrived", "torchelastic/role_info/0")
 

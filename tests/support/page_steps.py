@@ -59,3 +59,50 @@ def apply(diff: str, folder: Path) -> None:
 
 def _matches(text: str, line: str) -> bool:
     return line.startswith(text.removesuffix("…")) if text.endswith("…") else line == text
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of commands or of Python on a page."""
+
+    language: str  # 'shell' or 'python'
+    lines: tuple[str, ...]
+    not_run: str  # why nothing runs it, as the source says; empty: something must
+
+
+_PROGRAMS = r"(?:[A-Z_a-z]+=\S+ )*(?:genbench|pip|python|pytest|git|just|ray|sbatch|cd|docker|uv) "
+_SHELL = ("bash", "sh", "shell", "console")
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """Yield the blocks of shell commands and of Python, fenced or indented.
+
+    `<!-- not run: why -->` before a block says that no test runs it, `<!-- not run on this page: why -->` that of all.
+    """
+    everywhere = re.search(r"^<!-- not run on this page: (.+) -->$", page, flags=re.MULTILINE)
+    whole = everywhere[1] if everywhere else ""
+    mark, language, found = "", "", list[str]()
+
+    def ended() -> Iterator[Block]:
+        if found and language in ("shell", "python"):
+            yield Block(language, tuple(found), whole or mark)
+        found.clear()
+
+    fenced = False
+    for line in [*page.splitlines(), "end"]:
+        if match := re.match(r"\s*```(\w*)", line):
+            yield from ended()
+            mark = "" if fenced else mark
+            fenced, named = not fenced, match[1]
+            language = "shell" if named in _SHELL else named
+        elif fenced:
+            found.append(line)
+        elif re.match(r"    \S", line):
+            if not found:
+                language = "shell" if re.match(_PROGRAMS, line.strip()) else "other"
+            found.append(line.strip())
+        elif line.strip() or found:
+            had_block = bool(found)
+            yield from ended()
+            stated = re.fullmatch(r"<!-- not run: (.+) -->", line)
+            mark = stated[1] if stated else "" if had_block or line.strip() else mark

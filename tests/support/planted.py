@@ -34,6 +34,8 @@ class Changer(importlib.abc.MetaPathFinder):
         return spec
 
 
+for imported in sorted(CHANGES.keys() & sys.modules):  # in a fork of a process that has imported torch
+    exec(CHANGES.pop(imported), {{imported.rpartition(".")[2]: sys.modules[imported]}})
 sys.meta_path.insert(0, Changer())
 {now}
 """

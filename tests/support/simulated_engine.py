@@ -36,12 +36,13 @@ class Simulation:
         self._random = random.Random(self.seed)
         self._numbers = itertools.count()
         self._lost_at: dict[str, float] = {}  # by task
+        self._journal: dict[str, int] = {}  # numbers of next attempts, by task
         self._names = [f"task-{number}" for number in range(self.tasks)]
         self._schedule = self._new_schedule(self._names)
         self._events: list[tuple[float, int, str, Attempt]] = []  # time, order, what happens, to which job
 
     def _new_schedule(self, names: list[str]) -> Schedule:
-        return Schedule(names, lambda: f"{next(self._numbers):x}")
+        return Schedule(names, lambda: f"{next(self._numbers):x}", self._journal)
 
     def run(self) -> None:
         """Execute the plan."""
@@ -94,13 +95,14 @@ class Simulation:
             self.results[attempt.task] += 1
 
     def _lose(self, attempt: Attempt) -> None:
-        if self._schedule.lose(attempt.token):
+        if number := self._schedule.lose(attempt.token):
+            self._journal[attempt.task] = number
             self._lost_at[attempt.task] = self.now
         else:
             self.given_up.add(attempt.task)
 
     def _restart(self) -> None:
-        """Forget everything but the results and the jobs of the engine, as a new process does."""
+        """Forget everything but the results, the jobs of the engine and the journal, as a new process does."""
         jobs = [*self._schedule.submitted.values()]
         left = [name for name in self._names if not self.results[name] and name not in self.given_up]
         self._schedule = self._new_schedule(left)
@@ -117,5 +119,5 @@ class Simulation:
 
 
 def most_attempts() -> int:
-    """Return how many attempts at a task there are at most without a new driver."""
+    """Return how many attempts at a task there are at most."""
     return RETRIES + 1

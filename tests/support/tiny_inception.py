@@ -39,6 +39,6 @@ def use_tiny_inception(monkeypatch: pytest.MonkeyPatch, folder: Path, published:
     path = folder / "tiny.pth"
     torch.save({"fc.weight": torch.zeros(1008, 2048)}, path)
     monkeypatch.setenv(inception_weights.VARIABLE, str(path))
-    monkeypatch.setattr(inception, "build_network", lambda _state: TinyInception())
+    monkeypatch.setattr(inception, "InceptionNetwork", lambda _state: TinyInception())
     if published:
         monkeypatch.setattr(inception, "published", lambda _sha256: True)

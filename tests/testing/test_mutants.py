@@ -1,9 +1,14 @@
-"""Mutants of a conforming plugin violate exactly the rule that they are made for; the plugin itself violates none."""
+"""Mutants of a conforming plugin violate exactly the rule that they are made for; the plugin itself violates none.
+
+The rules of reporters and executors mostly wait for processes. Three of these plugins are tried at a time, in processes
+of their own, while this one examines the others.
+"""
 
 from __future__ import annotations
 
-import gc
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +32,6 @@ SUBJECTS: list[tuple[Kind, str]] = [
     *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
     *(("metrics", "scatter"), ("extractors", "rows")),
 ]
-EXECUTORS: list[tuple[Kind, str]] = [("executors", "folders"), ("executors", "collected")]
 CONFORMING_EXECUTOR = (Path(__file__).parents[1] / "support" / "conforming_executor.py").read_text(encoding="utf-8")
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -400,21 +404,24 @@ MUTANTS: dict[str, list[Mutant]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _freeze_garbage_collector() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-def check_all(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
-    """Run every check on one thing that a plugin with this text registers."""
+def check_all(folder: Path, mutant: Mutant) -> list[Outcome]:
+    """Run every check on what a plugin with this change registers."""
+    text = conforming(mutant.kind)
+    assert mutant.old in text
     path = folder / "plugin.py"
-    path.write_text(text, encoding="utf-8")
-    subject = Subject(kind, name, load_catalogue([asdict(plugin) for plugin in file_plugins([path])]))
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    subject = Subject(mutant.kind, mutant.name, load_catalogue([asdict(plugin) for plugin in file_plugins([path])]))
     examination = Examination(subject)
     return [examination.outcome(check) for check in checks_for(subject)]
+
+
+def check_with_short_limits(folder: Path, mutant: Mutant) -> list[Outcome]:
+    """Run every check on a reporter or an executor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporter_trial, "END_SECONDS", 3.0)
+        patch.setattr(executor_trial, "LIMIT_SECONDS", 20.0)
+        patch.setattr(executor_process, "EXIT_SECONDS", 3.0)
+        return check_all(folder, mutant)
 
 
 def conforming(kind: Kind) -> str:
@@ -422,12 +429,42 @@ def conforming(kind: Kind) -> str:
     return {"reporters": CONFORMING_REPORTER, "executors": CONFORMING_EXECUTOR}.get(kind, CONFORMING)
 
 
+@pytest.fixture(scope="module")
+def tried(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Mutant, Future[list[Outcome]]]]:
+    """What the checks find in each of the reporters and executors that the tests of this session ask for."""
+    asked = [item.callspec.params["mutant"] for item in request.session.items if _has_a_mutant(item)]
+    pool = ProcessPoolExecutor(3, multiprocessing.get_context("fork"))
+    yield {
+        mutant: pool.submit(check_with_short_limits, tmp_path_factory.mktemp("tried"), mutant)
+        for mutant in asked
+        if mutant.kind in ("reporters", "executors")
+    }
+    pool.shutdown(cancel_futures=True)
+
+
+def _has_a_mutant(item: pytest.Item) -> bool:
+    return item.path == Path(__file__) and "mutant" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def outcomes_of(mutant: Mutant, folder: Path, tried: dict[Mutant, Future[list[Outcome]]]) -> list[Outcome]:
+    return tried[mutant].result() if mutant in tried else check_all(folder, mutant)
+
+
+def unchanged() -> Iterator[object]:
+    """Yield every subject of the conforming plugins as it is."""
+    for kind, name in (*SUBJECTS, ("reporters", "diary"), ("executors", "folders"), ("executors", "collected")):
+        yield pytest.param(Mutant("", "", kind, name), id=f"{kind}-{name}")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "name"), [*SUBJECTS, ("reporters", "diary"), ("executors", "folders"), ("executors", "collected")]
-)
-def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
-    assert {o.check: o.reason for o in check_all(tmp_path, conforming(kind), kind, name) if o.verdict == "failed"} == {}
+@pytest.mark.parametrize("mutant", list(unchanged()))
+def test_a_conforming_plugin_violates_no_rule(
+    mutant: Mutant, tmp_path: Path, tried: dict[Mutant, Future[list[Outcome]]]
+) -> None:
+    outcomes = outcomes_of(mutant, tmp_path, tried)
+    assert {o.check: o.reason for o in outcomes if o.verdict == "failed"} == {}
 
 
 QUICK = (
@@ -455,14 +492,9 @@ def mutants() -> Iterator[object]:
 
 @pytest.mark.parametrize(("rule", "mutant"), list(mutants()))
 def test_a_mutant_violates_its_rule_and_no_other(
-    rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rule: str, mutant: Mutant, tmp_path: Path, tried: dict[Mutant, Future[list[Outcome]]]
 ) -> None:
-    monkeypatch.setattr(reporter_trial, "END_SECONDS", 3.0)
-    monkeypatch.setattr(executor_trial, "LIMIT_SECONDS", 20.0)
-    monkeypatch.setattr(executor_process, "EXIT_SECONDS", 3.0)
-    text = conforming(mutant.kind)
-    assert mutant.old in text
-    outcomes = check_all(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
+    outcomes = outcomes_of(mutant, tmp_path, tried)
     violated = {o.check: o.reason for o in outcomes if o.verdict == "failed"}
     assert set(violated) == {rule}, violated
     (failure,) = (o for o in outcomes if o.verdict == "failed")

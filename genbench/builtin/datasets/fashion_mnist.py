@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from genbench import DataError, ImageData, Images
+from genbench import ImageData, Images
 from genbench.builtin.datasets.idx import read_published
-from genbench.builtin.datasets.published.files import states
+from genbench.builtin.datasets.published.files import Source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
+from genbench.builtin.download import Download
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -37,6 +36,7 @@ CONTENT = {
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
+_RAW = "FashionMNIST/raw"  # torchvision's layout
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # from the Debian package dataset-fashion-mnist
 
 
@@ -46,10 +46,10 @@ def load(options: None, cache: Path) -> ImageData:
     The cache has torchvision's layout, `FashionMNIST/raw`, so a directory that torchvision filled can be used as well.
     Raises `DataError` where the files are damaged, or are missing and cannot be downloaded.
     """
-    raw = cache / "FashionMNIST" / "raw"
+    raw = cache / _RAW
     folder = next((place for place in (raw, DEBIAN) if _complete(place)), None)
     if folder is None:
-        download(raw)
+        _download(cache)
         folder = raw
     cure = f"Delete {folder}: it will be downloaded again." if folder == raw else "Reinstall dataset-fashion-mnist."
     return ImageData(
@@ -61,7 +61,7 @@ def load(options: None, cache: Path) -> ImageData:
 
 def signature(options: None, cache: Path) -> str:
     """Return the state of the files that `load` would read; empty where it would download them."""
-    places = (cache / "FashionMNIST" / "raw", DEBIAN)
+    places = (cache / _RAW, DEBIAN)
     folder = next((place for place in places if _complete(place)), None)
     return "" if folder is None else states(folder / name for name in CONTENT)
 
@@ -76,30 +76,20 @@ def read_split(folder: Traversable, split: str, cure: str) -> tuple[Tensor, Tens
     return pixels.unsqueeze(1), labels.to(torch.int64)
 
 
-def download(raw: Path) -> None:
-    """Fetch the four files from torchvision's mirror, verified by torchvision's MD5 sums, or raise `DataError`.
+def _download(cache: Path) -> None:
+    """Fetch the four files from torchvision's mirror, verified by torchvision's MD5 sums, or raise `DataError`."""
+    FashionMNIST = torchvision_datasets().FashionMNIST  # only a download needs it, and the import takes seconds
 
-    They are moved to `raw` together, so that an interrupted download leaves nothing that looks complete.
-    """
-    try:
-        # Imported here: the import takes seconds, and only a download needs it.
-        from torchvision.datasets import FashionMNIST
-        from torchvision.datasets.utils import download_url
-
-        raw.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
-            for name, md5 in FashionMNIST.resources:
-                with contextlib.redirect_stderr(io.StringIO()):  # its progress bar would garble the live display
-                    download_url(f"{FashionMNIST.mirrors[0]}{name}", folder, name, md5)
-            raw.mkdir(exist_ok=True)
-            for name, _ in FashionMNIST.resources:
-                (Path(folder) / name).replace(raw / name)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"Fashion-MNIST is neither in {raw} nor in {DEBIAN}, and downloading it failed: {error}",
-            f"Run `apt install dataset-fashion-mnist`, or put {', '.join(CONTENT)} into {raw}. "
-            "The default dataset, fashion-mnist-mini, needs no download.",
-        ) from error
+    advice = (
+        f"Run `apt install dataset-fashion-mnist`, or put {', '.join(CONTENT)} into {cache / _RAW}. "
+        "The default dataset, fashion-mnist-mini, needs no download."
+    )
+    files = {f"{_RAW}/{name}": md5 for name, md5 in FashionMNIST.resources}
+    downloads = [
+        Download([f"{mirror}{name}" for mirror in FashionMNIST.mirrors], f"{_RAW}/{name}", md5)
+        for name, md5 in FashionMNIST.resources
+    ]
+    Source("Fashion-MNIST", cache, False, files, advice).obtain(downloads)
 
 
 def _complete(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -44,7 +44,9 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
     two readable images.
     """
     if options.channels not in (1, 3):
-        raise DataError(f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
+        raise DataError(
+            f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.", code="GB103"
+        )
     root = checked_root(options.path)
     found, problems = require_images(root)
     pixels, reasons = read_images([root / path for path in found], options.size, options.channels, cache)
@@ -56,6 +58,7 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
             f"{root} has {len(readable)} readable image{'s' * (len(readable) != 1)}; "
             f"training and held-out data need at least two. {' '.join(notes)}".rstrip(),
             "Choose a folder with more images, or repair these.",
+            code="GB304",
         )
     class_names, labels = class_labels(readable)
     if named_after_splits(class_names):
@@ -107,20 +110,28 @@ def checked_root(path: str, name: str = "folder") -> Path:
     `name` is that of the dataset.
     """
     if not path.strip():
-        raise DataError(f"The dataset '{name}' needs a path.", f"Write {name}:PATH, for example {name}:~/photos.")
+        raise DataError(
+            f"The dataset '{name}' needs a path.", f"Write {name}:PATH, for example {name}:~/photos.", code="GB305"
+        )
     try:
         root = Path(path).expanduser()
         mode = root.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.") from error
+        raise DataError(
+            f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.", code="GB305"
+        ) from error
     except PermissionError as error:
-        raise DataError(f"You have no permission to read {path}.", "Grant yourself read permission.") from error
+        raise DataError(
+            f"You have no permission to read {path}.", "Grant yourself read permission.", code="GB305"
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user after ~
         raise DataError(
-            f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH."
+            f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH.", code="GB305"
         ) from error
     if not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a file, not a folder.", f"Write the folder: {name}:{Path(path).parent}.")
+        raise DataError(
+            f"{path} is a file, not a folder.", f"Write the folder: {name}:{Path(path).parent}.", code="GB305"
+        )
     return root
 
 
@@ -133,6 +144,7 @@ def require_images(root: Path) -> tuple[list[PurePath], list[str]]:
         raise DataError(
             f"There are no images in {printable(str(root))}{reason}.",
             f"Choose a folder that contains {_FORMATS} files.",
+            code="GB304",
         )
     return found, problems
 
@@ -145,7 +157,7 @@ def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
     loops end and a link to a folder does not duplicate its images. Raises `DataError` where `root` cannot be listed.
     """
     files, problems = _scan(root, lambda entry: "")
-    return sorted(PurePath(path) for path, _ in files), problems
+    return _sorted(files), problems
 
 
 def find_left_out(root: Path) -> list[str]:
@@ -159,7 +171,12 @@ def find_left_out(root: Path) -> list[str]:
 
 def _find_other_files(root: Path) -> list[PurePath]:
     files, _ = _scan(root, lambda entry: "", lambda name: not _has_image_suffix(name))
-    return sorted(PurePath(path) for path, _ in files)
+    return _sorted(files)
+
+
+def _sorted(files: Iterable[tuple[str, str]]) -> list[PurePath]:
+    """Return the paths in an order that is the same on every system: Windows would ignore the case of letters."""
+    return sorted((PurePath(path) for path, _ in files), key=lambda path: path.parts)
 
 
 def _has_image_suffix(name: str) -> bool:
@@ -186,8 +203,8 @@ def _scan(
             if (identity := _identity(folder)) in searched:
                 continue
             searched.add(identity)
-            with _opened(folder) as descriptor:
-                for entry in _entries(descriptor):
+            with _opened(folder) as opened:
+                for entry in _entries(opened):
                     if _is_folder(entry):
                         (links if entry.is_symlink() else folders).append(f"{relative}{entry.name}{os.sep}")
                     elif chosen(entry.name):
@@ -195,14 +212,19 @@ def _scan(
         except OSError as error:
             if not relative:
                 raise DataError(
-                    f"The folder {root} cannot be read: {error.strerror}.", "Grant yourself read permission."
+                    f"The folder {root} cannot be read: {error.strerror}.",
+                    "Grant yourself read permission.",
+                    code="GB305",
                 ) from error
             problems.append(f"{printable(relative)} ({error.strerror})")
     return files, problems
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def _opened(folder: Path) -> Iterator[int | Path]:
+    if os.scandir not in os.supports_fd:  # Windows
+        yield folder
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -210,8 +232,8 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _entries(descriptor: int) -> list[os.DirEntry[str]]:
-    with os.scandir(descriptor) as listing:
+def _entries(opened: int | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(opened) as listing:
         return sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 

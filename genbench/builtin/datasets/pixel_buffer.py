@@ -39,6 +39,7 @@ def allocate(shape: Shape, cache: Path) -> Array:
             f"{count} images of {height}×{width} pixels need {size / 2**30:.1f} GiB of memory, "
             f"and {cache} has no space for them either.",
             "Set a smaller size, or free some space in the cache directory.",
+            code="GB502",
         ) from error
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import stat
 from pathlib import Path
 
 _SUFFIXES = frozenset(
@@ -38,10 +36,7 @@ def _content_format(path: Path) -> str:
     """Return the format that the first bytes of a regular file show; empty where it is none of an image."""
     head = b""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that a pipe does not block
-        try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                head = os.read(descriptor, _HEAD)
-        finally:
-            os.close(descriptor)
+        if path.is_file():  # reading a pipe would block
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
     return next((name for name, pattern in _PATTERNS.items() if pattern.match(head)), "")

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genbench import ExtractorUnavailable
 from genbench.builtin.extractors.inception_input import Preparation, as_clean_fid, as_pytorch_fid, as_tensorflow
-from genbench.builtin.extractors.inception_network import build_network
+from genbench.builtin.extractors.inception_network import InceptionNetwork
 from genbench.builtin.extractors.inception_weights import URL, checked_sha256, find_weights, published
 
 LAYERS = (64, 192, 768, 2048)  # features of the layers that pytorch-fid's --dims chooses between
@@ -122,9 +122,7 @@ def _load(device: torch.device, variant: Variant) -> Inception:
     sha256 = checked_sha256(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network, head = build_network(state), state["fc.weight"]
-    except ExtractorUnavailable:
-        raise
+        network, head = InceptionNetwork(state), state["fc.weight"]
     except Exception as error:  # unpickling a file that is no pickle can raise any exception
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise ExtractorUnavailable(

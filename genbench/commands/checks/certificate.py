@@ -40,11 +40,13 @@ def read_certificate(path: Path) -> Certificate:
     try:
         found = msgspec.json.decode(read_regular_file(path), type=Certificate)
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror or error}.", cure) from error
+        raise UsageError(f"Cannot read {path}: {error.strerror or error}.", cure, code="GB806") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a certificate: {error}.", cure) from error
+        raise UsageError(f"{path} is not a certificate: {error}.", cure, code="GB806") from error
     levels = [rung for ladder in found.ladders for rung in ladder.rungs]
     errors = [found.floor.standard_error or 0.0, *(level.standard_error for level in levels)]
     if not all(0 <= error < _LARGEST for error in errors) or not all(abs(level.value) < _LARGEST for level in levels):
-        raise UsageError(f"{path} is not a certificate: it has a negative error, or values that no distance has.", cure)
+        raise UsageError(
+            f"{path} is not a certificate: it has a negative error, or values that no distance has.", cure, code="GB806"
+        )
     return found

@@ -133,9 +133,11 @@ def accept_extractor(
     """
     if precision not in PRECISIONS:
         close = near_miss(precision, PRECISIONS)
-        raise UsageError(f"Unknown precision '{precision}'.{close}", f"Precisions: {', '.join(PRECISIONS)}.")
+        raise UsageError(
+            f"Unknown precision '{precision}'.{close}", f"Precisions: {', '.join(PRECISIONS)}.", code="GB101"
+        )
     if precision == "fp32" and not compile:
-        raise UsageError("There is no fast path to check.", "Add --precision bf16, --compile, or both.")
+        raise UsageError("There is no fast path to check.", "Add --precision bf16, --compile, or both.", code="GB806")
     found = _held_out(extractor, dataset, set, samples, device, plugins)
     compared = compare(found.evaluation, extractor, dataset, found.data_hash, precision, compile)  # type: ignore[arg-type]
     return ExtractorAcceptance(compared)

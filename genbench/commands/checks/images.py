@@ -88,7 +88,9 @@ def _scan(source: str, target: Target, progress: Progress) -> Scan:
         channels, size, _ = target.shape
         scan = scan_folder(target.folder, size, channels, progress)
         if not scan.names and not scan.unreadable and not (scan.files and scan.files.unsupported):
-            raise DataError(f"There are no images in {scan.source}.", "Give a folder that contains image files.")
+            raise DataError(
+                f"There are no images in {scan.source}.", "Give a folder that contains image files.", code="GB304"
+            )
         return scan
     plugin = target.plugin
     catalogue = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
@@ -107,5 +109,7 @@ def _scan(source: str, target: Target, progress: Progress) -> Scan:
 def _sheet_path(sheet: str | Path, target: Target) -> Path:
     path = output_path(sheet, "--sheet", ".png")
     if target.folder is not None and path.resolve().is_relative_to(target.folder.resolve()):
-        raise UsageError(f"--sheet {sheet} lies in the folder to check.", "Choose a path outside the folder.")
+        raise UsageError(
+            f"--sheet {sheet} lies in the folder to check.", "Choose a path outside the folder.", code="GB710"
+        )
     return path

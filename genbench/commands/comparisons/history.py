@@ -46,7 +46,9 @@ def history_of(runs: Sequence[RunContents], shown_runs: Sequence[str], quantity:
     for name in wanted if found else ():
         if name not in known:
             raise UsageError(
-                f"No run has the quantity '{name}'.{near_miss(name, known)}", f"Quantities: {', '.join(known)}."
+                f"No run has the quantity '{name}'.{near_miss(name, known)}",
+                f"Quantities: {', '.join(known)}.",
+                code="GB101",
             )
     chosen = [series for series in found if not wanted or series.quantity in wanted]
     if not chosen:

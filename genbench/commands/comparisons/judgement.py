@@ -80,14 +80,16 @@ def read_gate_limits(config: str | Path | None, max_slowdown: str | float | None
     if config is not None:
         table = read_toml(Path(config)).get("gate")
         if table is None:
-            raise UsageError(f"{config} has no [gate] table.", 'Add [gate], and below it: max-slowdown = "5%".')
+            raise UsageError(
+                f"{config} has no [gate] table.", 'Add [gate], and below it: max-slowdown = "5%".', code="GB801"
+            )
     if max_slowdown is not None:
         parse_share(max_slowdown, "--max-slowdown")
         table = {**(table if isinstance(table, dict) else {}), "max-slowdown": max_slowdown}
     try:
         return read_limits(table)
     except UsageError as error:
-        raise UsageError(f"{config}: {error.cause}" if config else error.cause, error.cure) from None
+        raise UsageError(f"{config}: {error.cause}" if config else error.cause, error.cure, code="GB801") from None
 
 
 def read_measurements(path: str | Path) -> Measurements:
@@ -95,7 +97,7 @@ def read_measurements(path: str | Path) -> Measurements:
     text, path = str(path), Path(path)
     kind = path_kind(path)
     if kind == "missing":
-        raise UsageError(f"{path} does not exist.", f"{ACCEPTED} {runs_nearby(path)}")
+        raise UsageError(f"{path} does not exist.", f"{ACCEPTED} {runs_nearby(path)}", code="GB802")
     if kind == "directory" and path_kind(path / "run.json") == "missing" and (files := _json_files(path)):
         return merged([_read_process(file) for file in files], text)
     if kind == "directory":
@@ -120,6 +122,7 @@ def _read_process(file: Path) -> Measurements:
         raise UsageError(
             f"{file} is a baseline file, and a folder is read as files of pytest-benchmark, one for each process.",
             "Give the baseline file itself.",
+            code="GB802",
         )
     return measurements_of_benchmarks(document, str(file))
 

@@ -135,7 +135,7 @@ def questions() -> dict[str, tuple[str, str]]:
 def _write(contents: dict[Path, str]) -> None:
     for path in contents:
         if path.exists():
-            raise UsageError(f"{path} exists.", "Remove it, or choose another name for the plan.")
+            raise UsageError(f"{path} exists.", "Remove it, or choose another name for the plan.", code="GB706")
     for path, text in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:

@@ -83,12 +83,16 @@ def check_plugin(
     rules = names_of(only)
     for rule in rules:
         if rule not in BY_NAME:
-            raise UsageError(f"Unknown rule '{rule}'.{near_miss(rule, BY_NAME)}", f"Rules: {', '.join(BY_NAME)}.")
+            raise UsageError(
+                f"Unknown rule '{rule}'.{near_miss(rule, BY_NAME)}", f"Rules: {', '.join(BY_NAME)}.", code="GB101"
+            )
     if not timeout > 0:
         raise UsageError(f"--timeout {timeout:g} is not positive.", "Give a number of seconds above 0.")
     singular = {word: known for known, word in SINGULAR.items()}
     if kind is not None and kind not in singular:
-        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, singular)}", f"Kinds: {', '.join(singular)}.")
+        raise UsageError(
+            f"Unknown kind '{kind}'.{near_miss(kind, singular)}", f"Kinds: {', '.join(singular)}.", code="GB101"
+        )
     files = plugin_paths(plugins)
     if name.endswith(".py"):
         name = str(Path(name).expanduser().resolve())

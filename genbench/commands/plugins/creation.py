@@ -57,9 +57,11 @@ def new_plugin(
     """
     for what, given, known in (("kind", kind, KINDS), ("family", family, FAMILIES)):
         if given is not None and given not in known:
-            raise UsageError(f"Unknown {what} '{given}'.{near_miss(given, known)}", f"Choose from: {', '.join(known)}.")
+            raise UsageError(
+                f"Unknown {what} '{given}'.{near_miss(given, known)}", f"Choose from: {', '.join(known)}.", code="GB101"
+            )
     if family and kind not in FAMILY_KINDS:
-        raise UsageError(f"--family does not apply to a {kind}.", "Remove it.")
+        raise UsageError(f"--family does not apply to a {kind}.", "Remove it.", code="GB104")
     project = Project(name, kind, family or "adversarial")  # type: ignore[arg-type]
     _require_free(project)
     folder = Path(out or name)
@@ -74,18 +76,26 @@ def _require_free(project: Project) -> None:
         taken = catalogue.entries(kind).get(project.name)
         if taken is not None:
             raise UsageError(
-                f"{taken.plugin.title} already registers the {project.kind} '{project.name}'.", "Choose another name."
+                f"{taken.plugin.title} already registers the {project.kind} '{project.name}'.",
+                "Choose another name.",
+                code="GB205",
             )
     named = next((plugin for plugin in catalogue.plugins if plugin.name == project.name), None)
     if named is not None:
         raise UsageError(
-            f"A plugin '{named.name}' ({named.distribution}) is already installed.", "Choose another name."
+            f"A plugin '{named.name}' ({named.distribution}) is already installed.",
+            "Choose another name.",
+            code="GB205",
         )
     if project.kind == "metric" and project.name in (LIKELIHOOD, "none"):
-        raise UsageError(f"'{project.name}' is reserved: it has a meaning in --metrics.", "Choose another name.")
+        raise UsageError(
+            f"'{project.name}' is reserved: it has a meaning in --metrics.", "Choose another name.", code="GB205"
+        )
     if project.kind == "metric" and is_reserved(project.name):
         raise UsageError(
-            f"'{project.name}' is reserved: fid, kid and is need the Inception weights of 2015.", "Choose another name."
+            f"'{project.name}' is reserved: fid, kid and is need the Inception weights of 2015.",
+            "Choose another name.",
+            code="GB205",
         )
     if project.module in packages_distributions():
-        raise UsageError(f"A package '{project.module}' is already installed.", "Choose another name.")
+        raise UsageError(f"A package '{project.module}' is already installed.", "Choose another name.", code="GB205")

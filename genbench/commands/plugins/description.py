@@ -88,8 +88,10 @@ def _find(name: str, catalogue: Catalogue) -> tuple[Sequence[tuple[Kind, str]], 
         p for kind in SPEC_TYPES for p in catalogue.quarantined_claims(kind, name) if p not in plugins
     ]
     if not found and quarantined:
-        raise UsageError(f"'{name}' belongs to the {quarantined[0].explanation}", "See `genbench plugin list`.")
+        raise UsageError(
+            f"'{name}' belongs to the {quarantined[0].explanation}", "See `genbench plugin list`.", code="GB202"
+        )
     if not found:
         known = {n for kind in SPEC_TYPES for n in catalogue.entries(kind)} | {p.name for p in catalogue.plugins}
-        raise UsageError(f"Nothing is named '{name}'.{near_miss(name, known)}", "See `genbench list`.")
+        raise UsageError(f"Nothing is named '{name}'.{near_miss(name, known)}", "See `genbench list`.", code="GB101")
     return found, quarantined

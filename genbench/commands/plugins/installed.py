@@ -78,7 +78,7 @@ def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[Plugi
         plugins: plugin files, or imported modules with a file of their own.
     """
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.", code="GB101")
     found = plugin_catalogue.discover(plugin_paths(plugins))
     quarantined = tuple(plugin.name for plugin in found.plugins if plugin.quarantined)
     chosen = {one: found.entries(one) for one in KINDS if kind in (None, one)}
@@ -116,13 +116,13 @@ def _entry_lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
 
 
 def _packages(kind: Kind, installed: frozenset[str]) -> list[str]:
-    """Return what packages of `plugins/` that are not installed would add, one line for each."""
-    lines = []
+    """Return what packages of `plugins/` that are not installed would add, one line for each under a heading."""
+    lines: list[str] = []
     for package in not_installed(kind, installed):
         names = ", ".join(package.offers(kind))
         shown = names if len(names) <= _NAMES_WIDTH else f"{names[:_NAMES_WIDTH].rpartition(',')[0]}, …"
-        lines.append(f"  not installed: {package.distribution} ({package.subject}): {shown}")
-    return lines
+        lines.append(f"  {package.distribution} ({package.subject}): {shown}")
+    return ["not installed (pip install NAME):", *lines] if lines else []
 
 
 def _describe_spec(spec: Any) -> list[str]:

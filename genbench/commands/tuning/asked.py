@@ -46,6 +46,7 @@ class Asked:
                 f"--pruner {self.pruner} trains all trials for a small budget before any has a whole one, so --sampler "
                 f"{self.sampler} would have nothing to learn from.",
                 "Use --sampler random, or no pruner.",
+                code="GB104",
             )
         _require_one_of_each(self.request)
 
@@ -64,7 +65,9 @@ def asked_of(search: str | Path | Mapping[str, Any] | None, arguments: Mapping[s
 def read_search(search: str | Path | Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
     """Return a search space and the name of its source; raise `UsageError` if there is none."""
     if search is None:
-        raise UsageError("There is no search space.", "Give --search FILE.toml; see docs/tuning.md for an example.")
+        raise UsageError(
+            "There is no search space.", "Give --search FILE.toml; see docs/tuning.md for an example.", code="GB110"
+        )
     if isinstance(search, Mapping):
         return dict(search), "the search space"
     return read_toml(Path(search)), str(search)
@@ -78,7 +81,9 @@ def asked_again(out: Path, stored: TuningRecord) -> Asked:
     try:
         request = msgspec.convert(stored.request, Request)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{out / TUNING} is damaged: request: {error}.", "Restore it from a copy.") from error
+        raise UsageError(
+            f"{out / TUNING} is damaged: request: {error}.", "Restore it from a copy.", code="GB703"
+        ) from error
     return Asked(
         request, stored.search, str(out / TUNING), stored.trials, stored.metric, stored.sampler, stored.pruner,
         stored.seed, len(stored.final_seeds),
@@ -128,6 +133,9 @@ def _require_one_of_each(request: Request) -> None:
             raise UsageError(
                 f"tune makes one study of each model, so it takes one value of {name}.",
                 "Put settings to try into the search space, and tune other datasets and losses in runs of their own.",
+                code="GB104",
             )
     if request.seeds != (0,):
-        raise UsageError("tune chooses the training seeds.", "Give --seed for the first of them, and --final-seeds.")
+        raise UsageError(
+            "tune chooses the training seeds.", "Give --seed for the first of them, and --final-seeds.", code="GB104"
+        )

@@ -26,15 +26,21 @@ def goal_of(asked: Asked, ready: Prepared) -> tuple[Goal, list[TunedModel], Requ
     cells = ready.plan.cells
     for cell in cells:
         if cell.reason:
-            raise UsageError(f"{cell.identity.model.name} with {cell.identity.loss.name}: {cell.reason}.")
+            raise UsageError(f"{cell.identity.model.name} with {cell.identity.loss.name}: {cell.reason}.", code="GB106")
     budgets = {cell.identity.model.name: cell.identity.recipe["images"] for cell in cells}
     if len({*budgets.values()}) > 1:
         shown = ", ".join(f"{model} has {images:,}" for model, images in budgets.items())
-        raise UsageError(f"The budgets differ in images: {shown}; {_UNEQUAL_BUDGETS}.", "Set --images alone.")
+        raise UsageError(
+            f"The budgets differ in images: {shown}; {_UNEQUAL_BUDGETS}.", "Set --images alone.", code="GB110"
+        )
     if any(cell.identity.recipe["patience"] for cell in cells):
-        raise UsageError(f"patience would stop trials early, but {_UNEQUAL_BUDGETS}.", "Leave --patience out.")
+        raise UsageError(
+            f"patience would stop trials early, but {_UNEQUAL_BUDGETS}.", "Leave --patience out.", code="GB110"
+        )
     if ready.chosen_executor.options.get("parallel") or ready.chosen_executor.options.get("devices"):
-        raise UsageError("The trials of a tuning run one after another.", "Leave --parallel and --devices out.")
+        raise UsageError(
+            "The trials of a tuning run one after another.", "Leave --parallel and --devices out.", code="GB901"
+        )
     catalogue = ready.catalogue
     pairs = [
         (catalogue.models[cell.identity.model.name].spec, catalogue.losses[cell.identity.loss.name].spec)
@@ -52,6 +58,7 @@ def goal_of(asked: Asked, ready: Prepared) -> tuple[Goal, list[TunedModel], Requ
             raise UsageError(
                 f"The metric '{metric}' does not apply to '{tuned.model}' on these data.",
                 f"Choose another --metric: {', '.join(_applicable(cells)) or 'none applies to all of these models'}.",
+                code="GB602",
             )
         for dimension in tuned.space:
             planner.require_possible(tuned, dimension, images)
@@ -65,12 +72,16 @@ def _metric(asked: Asked, ready: Prepared) -> tuple[str, Direction, Request]:
     if not asked.metric:
         single = [name for name in _applicable(ready.plan.cells) if directions[name] != "each"]
         if not single:
-            raise UsageError("No metric with a single value applies to all of these models.", "Choose one: --metric.")
+            raise UsageError(
+                "No metric with a single value applies to all of these models.", "Choose one: --metric.", code="GB602"
+            )
         name = usual_metric(single)
         return name, single_value_direction("metric", name, single, directions), request
     found = [spec.name for spec in ready.planner(replace(request, metrics=(asked.metric,))).metrics]
     if len(found) > 1:
-        raise UsageError(f"The metric '{asked.metric}' is ambiguous.", f"Choose from: {', '.join(found)}.")
+        raise UsageError(
+            f"The metric '{asked.metric}' is ambiguous.", f"Choose from: {', '.join(found)}.", code="GB107"
+        )
     (name,) = found
     direction = single_value_direction("metric", name, found, directions)
     measured = [spec.name for spec in ready.planner(request).metrics]

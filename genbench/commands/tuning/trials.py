@@ -52,6 +52,7 @@ class TuningInterrupted(GenbenchError):
     """The user interrupted a tuning; every finished trial is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+    code = "GB511"
 
     def __init__(self, path: Path) -> None:
         super().__init__("Interrupted.", f"Go on with: genbench tune --resume {shlex.quote(str(path))}")
@@ -91,7 +92,7 @@ def continue_tuning(
     stored = read_tuning(out)
     asked = asked_again(out, stored)
     if not (out / TRIALS / "run.json").is_file():
-        raise UsageError(f"{out} has no trial yet.", "Remove it, and start the tuning again.")
+        raise UsageError(f"{out} has no trial yet.", "Remove it, and start the tuning again.", code="GB709")
     with enter_planning_directory(RunDirectory.open_unpacked(out / TRIALS)) as trials:
         changed = {name: value for name, value in limits.items() if value is not None}
         plugins = tuple(loadable_files(trials.record, allowed))
@@ -250,7 +251,7 @@ def _stored(out: Path, asked: Asked) -> TuningRecord | None:
     kind = path_kind(out / TUNING)
     if kind == "missing":
         if path_kind(out) not in ("missing", "directory") or (out.is_dir() and any(out.iterdir())):
-            raise UsageError(f"{out} is not empty and is not a tuning.", "Choose another --out.")
+            raise UsageError(f"{out} is not empty and is not a tuning.", "Choose another --out.", code="GB705")
         return None
     stored = read_tuning(out)
     before, now = terms(stored), terms(asked)
@@ -260,6 +261,7 @@ def _stored(out: Path, asked: Asked) -> TuningRecord | None:
         raise UsageError(
             f"{out} holds a tuning with another value of {name}.",
             f"Go on with it: genbench tune --resume {shlex.quote(str(out))}, or choose another --out.",
+            code="GB706",
         )
     return stored
 
@@ -269,9 +271,13 @@ def _create(out: Path, record: TuningRecord) -> None:
         out.mkdir(parents=True, exist_ok=True)
         create_file(out / TUNING, encode(record))
     except FileExistsError:
-        raise UsageError(f"Another command has begun a tuning in {out}.", "Choose another --out.") from None
+        raise UsageError(
+            f"Another command has begun a tuning in {out}.", "Choose another --out.", code="GB707"
+        ) from None
     except OSError as error:
-        raise UsageError(f"Cannot write {out}: {error.strerror or error}.", "Choose another --out.") from error
+        raise UsageError(
+            f"Cannot write {out}: {error.strerror or error}.", "Choose another --out.", code="GB702"
+        ) from error
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -281,6 +287,7 @@ def _write(path: Path, data: bytes) -> None:
         raise UsageError(
             f"Cannot write {path}: {error.strerror or error}.",
             f"Free some space or make it writable, then: genbench tune --resume {shlex.quote(str(path.parent))}",
+            code="GB702",
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 from genbench.ab.arm import built
 from genbench.ab.calibration import known
 from genbench.ab.comparison import Comparing, geometric_mean
+from genbench.ab.pilot import plan_quantity
 from genbench.ab.reference import Reference, find_reference, uncommitted
 from genbench.ab.session import Session
 from genbench.ab.wire import Prepare
@@ -20,12 +22,13 @@ from genbench.commands.printed import Printable
 from genbench.commands.run import Progress, line_receiver
 from genbench.commands.versions.question import machine_facts, make_question, stop_on_sigterm
 from genbench.gate.limits import parse_share
+from genbench.gate.quantity import NAMES, DecideBy, log_ratio
 from genbench.gate.sequential import LookSchedule
 from genbench.gate.verdict import Verdict
 from genbench.report.gate import ab as shown
 from genbench.report.numbers import change
 from genbench.report.numbers import seconds as duration
-from genbench.results.comparison import Comparison
+from genbench.results.comparison import Comparison, Quantity
 from genbench.results.files import atomic_write
 
 
@@ -72,6 +75,7 @@ def compare_versions(
     datasets: str | Sequence[str] | None = None,
     device: str = "auto",
     max_slowdown: str | float = "5%",
+    decide_by: DecideBy = "auto",
     max_minutes: float | None = None,
     set: OptionValues = (),
     config: str | Path | None = None,
@@ -95,10 +99,13 @@ def compare_versions(
         datasets: datasets.
         device: ``cpu``, ``cuda``, ``cuda:1``, … or ``auto``.
         max_slowdown: largest slowdown of a training step that is accepted, such as ``"5%"`` or 0.05.
+        decide_by: quantity per step that decides: ``wall`` (time), ``processor`` (time), ``instructions``, or ``auto``,
+            which chooses from one block of base against itself.
         max_minutes: stop after this time, even without a decision.
         set: options, as ``{"dcgan.width": 32}``.
         config: a TOML plan; the other arguments take precedence.
-        threads: number of torch threads.
+        threads: number of torch threads; by default, all usable processors, and one for quantities other than wall time
+            and on a busy machine.
         plugins: plugin files, or imported modules with a file of their own.
         out: folder for the measurements, a summary and JUnit XML; by default, a new one in ``results/``.
         progress: whether to show progress on standard error; a function receives it line by line.
@@ -114,13 +121,18 @@ def compare_versions(
     report(f"Building {labels[0]} and {labels[1]}")
     with stop_on_sigterm(), built(*references, names_of(package) or (".",)) as (first, second):
         session = Session(first, second, question)
-        comparing = Comparing(session, session.survey(), limit, LookSchedule())
+        begin = time.perf_counter()
+        sides = session.survey()
+        decided_by = plan_quantity(decide_by, session, sides, fixed_threads=threads is not None)
+        report(shown.planned(decided_by))
+        comparing = Comparing(session, sides, limit, LookSchedule(), decided_by)
         interrupted = False
+        left = math.inf if max_minutes is None else 60 * max_minutes - (time.perf_counter() - begin)
         try:
-            comparing.run(_progress_lines(report), math.inf if max_minutes is None else 60 * max_minutes)
+            comparing.run(_progress_lines(report), left)
         except KeyboardInterrupt:
             interrupted = True
-        comparison = _record(comparing, labels, _notes(references), question, interrupted)
+        comparison = _record(comparing, labels, _notes(references), session.prepare, interrupted)
     return _stored(VersionComparison(comparison, interrupted), out)
 
 
@@ -130,7 +142,8 @@ def _progress_lines(report: Callable[[str], object]) -> Callable[[Comparing], No
     def report_block(comparing: Comparing) -> None:
         last, looks = comparing.blocks[-1], comparing.looks.blocks
         ahead = next((look for look in looks if look > last.number), None)
-        ratios = [f"{cell} {change(record.log_ratio)}" for cell, record in last.cells.items()]
+        quantity = comparing.decided_by.quantity
+        ratios = [f"{cell} {change(log_ratio(record, quantity))}" for cell, record in last.cells.items()]
         ratios += [f"{cell} failed" for cell in last.failed]
         following = f"next look after {ahead}" if ahead and comparing.open_cells else "done"
         report(f"[{last.number}/{looks[-1]}] {' · '.join(ratios)} · {duration(last.seconds)} · {following}")
@@ -152,6 +165,7 @@ def _record(
         looks=list(comparing.looks.blocks),
         errors=list(comparing.looks.errors),
         window_seconds=comparing.session.protocol.window_seconds,
+        decided_by=comparing.decided_by,
         settings={**question.given, "set": list(question.settings), "device": question.device},
         machine=facts,
         verdict=comparing.verdict(decisions),
@@ -159,7 +173,7 @@ def _record(
         cells=decisions,
         geometric_mean=geometric_mean(decisions),
         blocks=comparing.blocks,
-        notes=[*notes, *_calibration_notes(facts, comparing.sides.cells)],
+        notes=[*notes, *_calibration_notes(facts, comparing.sides.cells, comparing.decided_by.quantity)],
     )
 
 
@@ -176,15 +190,16 @@ def _stored(found: VersionComparison, out: str | Path | None) -> VersionComparis
     return VersionComparison(found.comparison, found.interrupted, directory / "comparison.json")
 
 
-def _calibration_notes(facts: dict[str, Any], cells: Sequence[str]) -> list[str]:
-    """Return what `genbench calibrate` found for these cells on this machine."""
-    found = [calibration for cell in cells if (calibration := known(facts, cell)) is not None]
+def _calibration_notes(facts: dict[str, Any], cells: Sequence[str], quantity: Quantity) -> list[str]:
+    """Return what `genbench calibrate` found for these cells on this machine, by the quantity that decides."""
+    found = [calibration for cell in cells if (calibration := known(facts, cell, quantity)) is not None]
     if not found:
         return [
             "not calibrated on this machine; `genbench calibrate` measures the detectable slowdown and the error rates"
         ]
     return [
-        f"calibrated {one.created[:10]}: detects changes of {100 * one.detectable:.1f} % or more of {one.cell} here"
+        f"calibrated {one.created[:10]}: by {NAMES[one.quantity]}, detects changes of {100 * one.detectable:.1f} % or "
+        f"more of {one.cell} here"
         for one in found
     ]
 

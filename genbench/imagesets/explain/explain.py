@@ -75,6 +75,7 @@ def explain(
             raise UsageError(
                 f"--explain needs images on both sides, and {side.title} has none.",
                 "Give the images from which it was made.",
+                code="GB104",
             )
     loaded, missing = load_extractors(evaluation, extractor, statement)
     base = base_protocol(extractor, loaded, split)
@@ -108,7 +109,9 @@ def _measuring() -> Iterator[None]:
     try:
         yield
     except ValueError as error:  # whitening by a reference without spread
-        raise DataError(f"There is no distance: {error}", "Use images that differ from one another.") from error
+        raise DataError(
+            f"There is no distance: {error}", "Use images that differ from one another.", code="GB601"
+        ) from error
 
 
 def _read(

@@ -58,11 +58,13 @@ def parse_statement(stated: str | Path | Mapping[str, Any], extractors: Collecti
 
 def _statement(title: str, found: list[tuple[str, Value]]) -> Statement:
     if not found:
-        raise UsageError("The protocol states nothing.", _ADVICE)
+        raise UsageError("The protocol states nothing.", _ADVICE, code="GB607")
     own: dict[str, Value] = {}
     for choice, value in found:
         if own.setdefault(choice, value) != value:
-            raise UsageError(f"The protocol states two values of {choice}: {own[choice]} and {value}.", _ADVICE)
+            raise UsageError(
+                f"The protocol states two values of {choice}: {own[choice]} and {value}.", _ADVICE, code="GB607"
+            )
     tool = str(own.pop(_TOOL, ""))
     implied = TOOLS[tool].choices if tool else {}
     extractor = own.get("extractor")
@@ -92,7 +94,7 @@ def _part(part: str, extractors: Collection[str]) -> tuple[str, Value]:
         if part.lower() in values and part.lower() != "none":
             return choice, part.lower()
     known = [*TOOLS, *extractors, *(value for values in _NAMED.values() for value in values)]
-    raise UsageError(f"The protocol states '{part}', which is unknown.{near_miss(part, known)}", _ADVICE)
+    raise UsageError(f"The protocol states '{part}', which is unknown.{near_miss(part, known)}", _ADVICE, code="GB607")
 
 
 def _of_mapping(stated: Mapping[str, Any], extractors: Collection[str]) -> list[tuple[str, Value]]:
@@ -103,7 +105,9 @@ def _checked(choice: str, value: Any, extractors: Collection[str]) -> tuple[str,
     """Return a choice with its valid value; raise `UsageError`."""
     choice = choice.replace("-", "_")
     if choice not in (*CHOICES, _TOOL):
-        raise UsageError(f"The protocol states '{choice}', which is not a choice.{near_miss(choice, CHOICES)}", _ADVICE)
+        raise UsageError(
+            f"The protocol states '{choice}', which is not a choice.{near_miss(choice, CHOICES)}", _ADVICE, code="GB607"
+        )
     known: Collection[str] = _NAMED.get(choice, {_TOOL: [*TOOLS], "extractor": extractors}.get(choice, ()))
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _invalid(choice, value, known)
@@ -155,6 +159,7 @@ def _invalid(choice: str, value: object, known: Collection[str]) -> UsageError:
     return UsageError(
         f"The protocol states {choice} = '{shown}', which is not valid.{near_miss(shown, known)}",
         f"Valid: {', '.join(known)}.",
+        code="GB607",
     )
 
 
@@ -163,12 +168,14 @@ def _read(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror or error}.", "Give a TOML file, or a text.") from error
+        raise UsageError(
+            f"Cannot read {path}: {error.strerror or error}.", "Give a TOML file, or a text.", code="GB701"
+        ) from error
     if len(content) > _MAX_BYTES:
-        raise UsageError(f"{path} is too large for a protocol.", _ADVICE)
+        raise UsageError(f"{path} is too large for a protocol.", _ADVICE, code="GB105")
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{path} is not TOML: {error}.", 'Write one choice per line, such as tool = "clean-fid".'
+            f"{path} is not TOML: {error}.", 'Write one choice per line, such as tool = "clean-fid".', code="GB105"
         ) from error

@@ -66,13 +66,14 @@ class VariantFeatures:
             features = torch.cat([*features_of(extractor, [images], self._device, size)])
         except ValueError as error:
             raise DataError(
-                f"'{one.extractor}' cannot process these images: {error}", "Choose another --extractor."
+                f"'{one.extractor}' cannot process these images: {error}", "Choose another --extractor.", code="GB603"
             ) from error
         bad = int((~features.isfinite().all(1)).sum())
         if bad:
             raise DataError(
                 f"{extractor.name}: features of {bad} images of {title} are not finite.",
                 "Check the weights and the pixels.",
+                code="GB604",
             )
         return features
 

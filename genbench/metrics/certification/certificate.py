@@ -41,11 +41,12 @@ def certify(
         raise DataError(
             f"'{dataset}' has {len(pixels)} held-out images; a certificate needs {FEWEST}.",
             "Choose another --dataset, or more --samples.",
+            code="GB304",
         )
     progress("floor")
     floor = metric.measure(evaluation, extractor)
     if not isinstance(floor, Estimate):
-        raise DataError(f"'{extractor}' gives no distance: {floor.reason}")
+        raise DataError(f"'{extractor}' gives no distance: {floor.reason}", code="GB806")
     distances = _ReferenceDistances.of(evaluation, extractor)
     series = []
     for corruption in CORRUPTIONS:

@@ -29,7 +29,14 @@ from torch import Tensor
 
 from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
-from genbench.metrics.feature_sets import SUBSET_SEED, comparable_features, earned_name, protocol_of, random_subset
+from genbench.metrics.feature_sets import (
+    SUBSET_SEED,
+    all_among,
+    comparable_features,
+    earned_name,
+    protocol_of,
+    random_subset,
+)
 from genbench.metrics.neighbours import exact_squared_distances
 from genbench.metrics.standard_errors import Deletions, make_blocks
 
@@ -93,6 +100,8 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
         samples, train, test = comparable_features(evaluation, extractor, "samples", "train", "test", at_least=4)
         if len(test) < HELD_OUT:
             raise ValueError(f"it needs at least {HELD_OUT} held-out images; there are {len(test)}.")
+        if all_among(samples, test):
+            raise ValueError("the samples are held-out images, whose likelihood is measured.")
     except ValueError as error:
         return [Unavailable(name, str(error))]
     m = min(len(samples), MOST, len(train) // 2)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,18 @@ from genbench.metrics.feature_sets import comparable_features, earned_name, prot
 from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 ORDERS = {"q1": 1.0, "q2": 2.0, "inf": math.inf}
+CONSERVATIVE = (
+    "the two largest eigenvalues are not told apart: the standard error is conservative, up to twice too large"
+)
+_APART = 4  # standard errors of the largest eigenvalue; in simulations equal ones were less than three apart
+
+
+class Score(NamedTuple):
+    """A Vendi score."""
+
+    value: float
+    standard_error: float | None
+    conservative: bool = False  # the error is too large, because the largest eigenvalue may be one of several
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
@@ -47,20 +60,21 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
 
     def of_training_images() -> list[float]:
         real = unit_length(random_subset(train, n))
-        return [value for value, _ in computed_on(evaluation.device, lambda x: scores(x, (), orders), real)]
+        return [one.value for one in computed_on(evaluation.device, lambda x: scores(x, (), orders), real)]
 
     nulls = evaluation.of_data(f"{name} of {n}", of_training_images) if len(train) >= n else [None] * len(orders)
     return [
         Estimate(
             metric=name.replace("vendi", f"vendi-{which}", 1),
-            value=value,
-            standard_error=error,
+            value=score.value,
+            standard_error=score.standard_error,
             n=n,
             direction="higher",
             protocol=protocol_of(evaluation, extractor, kernel="cosine", order=str(order), whitened=False),
             null=null,
+            remark=CONSERVATIVE if score.conservative else "",
         )
-        for (which, order), (value, error), null in zip(ORDERS.items(), found, nulls, strict=True)
+        for (which, order), score, null in zip(ORDERS.items(), found, nulls, strict=True)
     ]
 
 
@@ -75,10 +89,11 @@ def vendi_score(eigenvalues: Tensor, order: float) -> float:
     return float(shares.pow(order).sum() ** (1 / (1 - order)))
 
 
-def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) -> list[tuple[float, float | None]]:
+def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) -> list[Score]:
     """Return the Vendi score of unit vectors (n, d) for each order, and its jackknife error from drawing them.
 
-    `blocks` partition the rows; there is no error without them.
+    `blocks` partition the rows; there is no error without them. The largest eigenvalue has no derivative where the
+    second is equal to it: its error is then too large.
     """
     n, d = features.shape
     gram = features.T @ features if d <= n else features @ features.T
@@ -95,5 +110,14 @@ def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) 
     found = []
     for order in orders:
         value, *replicates = (vendi_score(spectrum, order) for spectrum in spectra)
-        found.append((value, deletions.standard_error(value, torch.tensor(replicates))))
+        error = deletions.standard_error(value, torch.tensor(replicates))
+        found.append(Score(value, error, error is not None and math.isinf(order) and _may_be_equal(spectra[0], error)))
     return found
+
+
+def _may_be_equal(eigenvalues: Tensor, error: float) -> bool:
+    """Return whether the largest two, ascending, may be equal; `error` is that of 1 / the largest."""
+    if len(eigenvalues) < 2:
+        return False
+    second, largest = map(float, eigenvalues[-2:])
+    return largest - second < _APART * error * largest**2

@@ -18,6 +18,7 @@ from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.builtin.extractors import classification
 from genbench.builtin.extractors.classification import ClassifierRecipe
 from genbench.builtin.extractors.convolutional import ConvolutionalClassifier, prepare
+from genbench.metrics.feature_sets import all_among
 from genbench.metrics.standard_errors import mean_and_standard_error
 
 NAME = "cas"
@@ -49,6 +50,8 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
         return Unavailable(NAME, f"a classifier takes 1 or 3 channels; the images have {pixels.shape[1]}.")
     if len(torch.unique(labels)) < 2 or len(truth) < 2:
         return Unavailable(NAME, "it needs samples of at least two classes, and at least two held-out images.")
+    if all_among(pixels, held_out):
+        return Unavailable(NAME, "the samples are held-out images, on which classifiers are tested.")
     found = correct(pixels, labels, held_out, truth, SEEDS)
     n = len(pixels)
 

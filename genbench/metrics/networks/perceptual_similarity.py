@@ -109,10 +109,10 @@ def _layers(images: Tensor, network: nn.Sequential) -> list[Tensor]:
 
 def _load() -> tuple[nn.Sequential, list[Tensor], str]:
     """Return AlexNet's features, the weights of its layers, (channels, 1, 1) each, and the SHA-256 of its file."""
-    if importlib.util.find_spec("torchvision") is None:
-        raise _NotAtHand("it needs torchvision: pip install torchvision")
-    import torchvision
-
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:  # RuntimeError: it does not belong to this torch
+        raise _NotAtHand(f"it needs torchvision: pip install torchvision ({error})") from error
     path, heads = _weights_path(), _heads_path()
     try:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -53,13 +53,17 @@ def read_checks(path: Path) -> Checks:
     try:
         return decode(read_regular_file(path), Checks, "checks_version", CHECKS_VERSION)
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist.", "`genbench board --check RUN --checks FILE` makes it.") from None
+        raise UsageError(
+            f"{path} does not exist.", "`genbench board --check RUN --checks FILE` makes it.", code="GB701"
+        ) from None
     except NewerFormatError as error:
-        raise UsageError(f"{path} {error}.", "Upgrade genbench to read it.") from None
+        raise UsageError(f"{path} {error}.", "Upgrade genbench to read it.", code="GB704") from None
     except DamagedError as error:
-        raise UsageError(f"{path} is damaged: {error}.", "Restore it from a copy, or name another file.") from None
+        raise UsageError(
+            f"{path} is damaged: {error}.", "Restore it from a copy, or name another file.", code="GB703"
+        ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.", code="GB701") from None
 
 
 def add_check(path: Path, results_hash: str, check: Check) -> None:
@@ -70,4 +74,4 @@ def add_check(path: Path, results_hash: str, check: Check) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, encode_json(msgspec.structs.replace(known, checks=checks)))
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}.", "Choose another --checks.") from error
+        raise UsageError(f"Cannot write {path}: {error.strerror}.", "Choose another --checks.", code="GB702") from error

@@ -61,7 +61,7 @@ class BoardFolder:
             target = self.path / page
             if page not in self._own and (target.exists() or target.is_symlink()):
                 cure = "Move it away, or choose another --out."
-                raise UsageError(f"{target} was not written by `genbench board`.", cure)
+                raise UsageError(f"{target} was not written by `genbench board`.", cure, code="GB706")
         writing = [*self._before.writing, *pages, *(f"{RUNS}/{slug}" for slug in runs)]
         self._write_state(msgspec.structs.replace(self._before, writing=list(dict.fromkeys(writing))))
 
@@ -143,14 +143,20 @@ class BoardFolder:
             return decode(read_regular_file(path), BoardState, "board_version", BOARD_VERSION)
         except FileNotFoundError:
             if self.path.is_dir() and any(entry.name != path.parent.name for entry in self.path.iterdir()):
-                raise UsageError(f"{self.path} is not empty and is not a board.", "Choose another --out.") from None
+                raise UsageError(
+                    f"{self.path} is not empty and is not a board.", "Choose another --out.", code="GB706"
+                ) from None
             return None
         except NotADirectoryError:
-            raise UsageError(f"{self.path} is not a folder.", "Choose another --out.") from None
+            raise UsageError(f"{self.path} is not a folder.", "Choose another --out.", code="GB706") from None
         except NewerFormatError as error:
-            raise UsageError(f"The board {self.path} {error}.", "Upgrade genbench, or choose another --out.") from None
+            raise UsageError(
+                f"The board {self.path} {error}.", "Upgrade genbench, or choose another --out.", code="GB704"
+            ) from None
         except DamagedError as error:
-            raise UsageError(f"{path} is damaged: {error}.", "Remove this board, or choose another --out.") from None
+            raise UsageError(
+                f"{path} is damaged: {error}.", "Remove this board, or choose another --out.", code="GB703"
+            ) from None
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -182,7 +188,9 @@ def write_file(path: Path, content: bytes) -> None:
 def cannot_write(path: Path, error: OSError) -> UsageError:
     """Return the error for a board that cannot be written."""
     where = error.filename or path
-    return UsageError(f"Cannot write {where}: {error.strerror or error}.", "Make it writable, or choose another --out.")
+    return UsageError(
+        f"Cannot write {where}: {error.strerror or error}.", "Make it writable, or choose another --out.", code="GB702"
+    )
 
 
 def _is_inside(path: str) -> bool:

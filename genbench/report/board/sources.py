@@ -67,7 +67,7 @@ def find_sources(paths: Iterable[str | Path]) -> list[Source]:
         own = list(_below(path, _DEEPEST))
         if not own:
             what = "does not exist" if path_kind(path) == "missing" else "has no run directory and no archive of one"
-            raise UsageError(f"{path} {what}.", runs_nearby(path))
+            raise UsageError(f"{path} {what}.", runs_nearby(path), code="GB705")
         for source in own:
             found.setdefault(source.path.resolve(), source)
     return sorted(found.values(), key=lambda source: (source.name, str(source.path)))

@@ -59,6 +59,7 @@ def curve_panels(table: Table, quantities: Sequence[str] = ()) -> list[CurvePane
             raise UsageError(
                 f"'{name}' was not recorded during training.{near_miss(name, known)}",
                 f"Recorded: {', '.join(known) or 'nothing'}.",
+                code="GB602",
             )
     curves = {
         cell: {curve.quantity: curve for curve in curves_of(cell.result)}

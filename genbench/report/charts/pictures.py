@@ -35,7 +35,9 @@ def pictures(
     """
     if kind not in PICTURES:
         raise UsageError(
-            f"There are no pictures '{kind}'.{near_miss(kind, PICTURES)}", f"Pictures: {', '.join(PICTURES)}."
+            f"There are no pictures '{kind}'.{near_miss(kind, PICTURES)}",
+            f"Pictures: {', '.join(PICTURES)}.",
+            code="GB101",
         )
     found = []
     for number, name in row_names(table).items():

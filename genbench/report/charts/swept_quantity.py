@@ -83,7 +83,9 @@ def find_swept(table: Table, name: str, swept: Sequence[str] = ()) -> Column:
     columns = swept_settings(table, swept)
     if not columns:
         raise UsageError(
-            "No setting has several values in these cells.", "Sweep one, such as `genbench run --batch-size 16,32,64`."
+            "No setting has several values in these cells.",
+            "Sweep one, such as `genbench run --batch-size 16,32,64`.",
+            code="GB709",
         )
     return _named(name, columns, "has several values", "Settings") if name else columns[0]
 
@@ -111,6 +113,7 @@ def _named(name: str, columns: Sequence[Column], what: str, listed: str) -> Colu
     raise UsageError(
         f"No quantity '{name}' {what}.{near_miss(name, keys)}" if name else "Nothing was measured.",
         f"{listed}: {', '.join(keys) or 'none'}.",
+        code="GB602",
     )
 
 

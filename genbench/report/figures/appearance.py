@@ -58,13 +58,15 @@ def make_appearance(theme: str = "light", width: str | float = "two-column", hei
         height: centimetres; None: that of the content.
     """
     if theme not in THEMES:
-        raise UsageError(f"Unknown theme '{theme}'.{near_miss(theme, THEMES)}", f"Themes: {', '.join(THEMES)}.")
+        raise UsageError(
+            f"Unknown theme '{theme}'.{near_miss(theme, THEMES)}", f"Themes: {', '.join(THEMES)}.", code="GB101"
+        )
     try:
         wide = WIDTHS[width] if isinstance(width, str) and width in WIDTHS else float(width)
     except ValueError:
         named = ", ".join(WIDTHS)
         raise UsageError(
-            f"Unknown width '{width}'.{near_miss(str(width), WIDTHS)}", f"{named}, or centimetres."
+            f"Unknown width '{width}'.{near_miss(str(width), WIDTHS)}", f"{named}, or centimetres.", code="GB101"
         ) from None
     for name, size in (("width", wide), ("height", height)):
         if size is not None and not _LEAST <= size <= _MOST:

@@ -265,7 +265,9 @@ def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureForma
         try:
             canvas.drawing.savefig(stream, format=format, dpi=dpi, metadata=metadata)
         except UserWarning as error:
-            raise UsageError("The figure does not fit into this size.", "Choose a larger width or height.") from error
+            raise UsageError(
+                "The figure does not fit into this size.", "Choose a larger width or height.", code="GB710"
+            ) from error
         return Rendered(stream.getvalue(), _undrawn(canvas.drawing))
 
 

@@ -36,7 +36,9 @@ def curves_plot(table: Table, options: Options) -> Plot:
 def find_axis(name: str) -> str:
     """Return the name of a horizontal axis of training; raise `UsageError` for another."""
     if (name or "images") not in X_AXES:
-        raise UsageError(f"Unknown x '{name}'.{near_miss(name, X_AXES)}", f"Choose from: {', '.join(X_AXES)}.")
+        raise UsageError(
+            f"Unknown x '{name}'.{near_miss(name, X_AXES)}", f"Choose from: {', '.join(X_AXES)}.", code="GB101"
+        )
     return name or "images"
 
 

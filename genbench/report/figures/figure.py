@@ -53,7 +53,9 @@ class Figure:
     def _render(self, format: str) -> Rendered:
         if f".{format}" not in FORMATS:
             known = [suffix[1:] for suffix in FORMATS]
-            raise UsageError(f"Unknown format '{format}'.{near_miss(format, known)}", f"Formats: {', '.join(known)}.")
+            raise UsageError(
+                f"Unknown format '{format}'.{near_miss(format, known)}", f"Formats: {', '.join(known)}.", code="GB710"
+            )
         require_matplotlib()
         from genbench.report.figures.canvas import render
 
@@ -78,7 +80,9 @@ class Figure:
                 atomic_write(file, data)
             except OSError as error:
                 raise UsageError(
-                    f"Cannot write {file}: {error.strerror or error}.", "Choose another path for the figure."
+                    f"Cannot write {file}: {error.strerror or error}.",
+                    "Choose another path for the figure.",
+                    code="GB702",
                 ) from error
         return target
 
@@ -100,6 +104,7 @@ def require_matplotlib() -> None:
         raise UsageError(
             "matplotlib, which draws figures, is not installed.",
             "Install it with `pip install 'genbench[figures]'` or `pip install matplotlib`.",
+            code="GB403",
         )
 
 
@@ -109,9 +114,11 @@ def figure_path(path: str | Path) -> Path:
     target = Path(path).expanduser()
     suffixes = ", ".join(FORMATS)
     if target.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path} is not the name of a figure.", f"Use one of the suffixes {suffixes}.")
+        raise UsageError(f"{path} is not the name of a figure.", f"Use one of the suffixes {suffixes}.", code="GB710")
     if not target.parent.is_dir():
-        raise UsageError(f"The folder {target.parent} does not exist.", "Create it, or choose another path.")
+        raise UsageError(
+            f"The folder {target.parent} does not exist.", "Create it, or choose another path.", code="GB702"
+        )
     beside = target.with_suffix(".txt")
     if beside.exists() or beside.is_symlink():
         try:
@@ -122,5 +129,6 @@ def figure_path(path: str | Path) -> Path:
             raise UsageError(
                 f"{beside} exists and is not from genbench; the facts for the caption would replace it.",
                 "Move it away, or choose another name for the figure.",
+                code="GB706",
             )
     return target

@@ -50,7 +50,9 @@ def _find(name: str, columns: Sequence[Column], what: str) -> Column:
     if not columns:
         raise NoDataError(f"These cells have no {what}.", "Name runs with at least one finished cell.")
     raise UsageError(
-        f"There is no '{name}' among the {what}.{near_miss(name, keys)}", f"Choose from: {', '.join(keys)}."
+        f"There is no '{name}' among the {what}.{near_miss(name, keys)}",
+        f"Choose from: {', '.join(keys)}.",
+        code="GB602",
     )
 
 

@@ -31,7 +31,9 @@ def history_plot(found: Sequence[TimeSeries], options: Options) -> Plot:
     for name in options.y if found else ():
         if name not in known:
             raise UsageError(
-                f"No run has the quantity '{name}'.{near_miss(name, known)}", f"Quantities: {', '.join(known)}."
+                f"No run has the quantity '{name}'.{near_miss(name, known)}",
+                f"Quantities: {', '.join(known)}.",
+                code="GB602",
             )
     shown = [one for one in found if not options.y or one.quantity in options.y]
     if not shown:

@@ -59,7 +59,7 @@ KINDS = (*_OF_RUNS, LADDER, TUNING)
 def check_kind(kind: str) -> None:
     """Raise `UsageError` with the nearest name for an unknown kind."""
     if kind not in KINDS:
-        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.", code="GB101")
 
 
 def figure_of_runs(kind: str, shown: Shown, options: Options, look: Appearance) -> Figure:
@@ -69,11 +69,13 @@ def figure_of_runs(kind: str, shown: Shown, options: Options, look: Appearance) 
         raise UsageError(
             "A ladder is drawn from a certificate, not from a run.",
             "Make one with `genbench metrics certify EXTRACTOR --json > certificate.json`, and name that file.",
+            code="GB710",
         )
     if kind == TUNING:
         raise UsageError(
             "A figure of kind tuning is drawn from a tuning, not from a run.",
             "Use genbench.load_tuning(DIR).figure(), or `genbench figure DIR --kind tuning`.",
+            code="GB710",
         )
     plot = _OF_RUNS[kind](shown, options)
     return Figure(kind, plot.caption, plot.draw, look)

@@ -28,14 +28,18 @@ class Options:
     def first_y(self, kind: str) -> str:
         """Return the only quantity of the vertical axis; raise `UsageError` if there are several."""
         if len(self.y) > 1:
-            raise UsageError(f"A figure of kind {kind} shows one y, not {len(self.y)}.", "Make one figure for each.")
+            raise UsageError(
+                f"A figure of kind {kind} shows one y, not {len(self.y)}.", "Make one figure for each.", code="GB710"
+            )
         return self.y[0] if self.y else ""
 
     def refuse(self, kind: str, *names: str) -> None:
         """Raise `UsageError` if one of these options is set, which figures of this kind do not have."""
         for name in names:
             if getattr(self, name) not in ("", (), None):
-                raise UsageError(f"Figures of kind {kind} have no choice of {name}.", f"Leave {name} out.")
+                raise UsageError(
+                    f"Figures of kind {kind} have no choice of {name}.", f"Leave {name} out.", code="GB710"
+                )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from genbench.gate.quantity import NAMES
 from genbench.report.numbers import seconds
 from genbench.results.calibration import Calibration, Rates
 
@@ -22,8 +23,9 @@ def _one(calibration: Calibration) -> str:
     table = tabulate(rows, HEADINGS, disable_numparse=True, colalign=("left", *["right"] * 5))
     needed = calibration.rates[0].median_blocks * calibration.block_seconds
     return (
-        f"{calibration.cell}: {len(calibration.same)} blocks of the same code with a spread of "
-        f"{100 * calibration.spread:.1f} %; {calibration.decisions:,} decisions replayed from them\n\n{table}\n\n"
+        f"{calibration.cell}, by {NAMES[calibration.quantity]}: {len(calibration.same)} blocks of the same code with a "
+        f"spread of {100 * calibration.spread:.1f} %; {calibration.decisions:,} decisions replayed from them\n\n"
+        f"{table}\n\n"
         f"Detects {100 * calibration.detectable:.1f} % or more on this machine, 95 times out of 100. A comparison of "
         f"the same code takes {seconds(needed)} (median).\n"
     )

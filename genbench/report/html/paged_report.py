@@ -6,6 +6,8 @@ all seeds of a setting, and is what the report of these cells would be, except t
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +36,8 @@ from genbench.results.store import LoadedRun
 MOST_CELLS = 300  # of a report in one page
 PAGE_CELLS = 100
 _MOST_COLUMNS = 4  # of metrics in the index
+_PAGE = re.compile(r"page-\d{3,}\.html")
+_MARK = b'<meta name="generator" content="genbench">'  # in the head of every page
 
 
 @dataclass
@@ -50,20 +54,22 @@ class _Page:
 def write_report(path: Path, runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | None = None) -> None:
     """Write the report of one or more runs to a file; that of many cells is an index, with its pages in a folder.
 
-    The folder has the name of the file without its suffix. Raises `OSError` if something cannot be written.
+    The folder has the name of the file without its suffix. Pages in it that an earlier report has left are removed.
+    Raises `OSError` if something cannot be written.
 
     Args:
         path: of the file.
         runs: see `report_page`.
         only: the cells to show, as names of runs and ids; by default, all.
     """
+    folder = path.with_name(path.stem if path.suffix else f"{path.name}-pages")
     if sum(len(run.contents.record.cells) for run in runs) <= MOST_CELLS or (only and len(only) <= MOST_CELLS):
         atomic_write(path, report_page(runs, only).encode())
+        _remove_pages(folder, ())
         return
     runs = each_once(runs)
     contents = [run.contents for run in runs]
     outcomes = [one for one in outcomes_of(contents) if only is None or (one.run, one.planned.id) in only]
-    folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     pages = _pages(groups(outcomes), several_runs=len(runs) > 1)
     for page in pages:
@@ -71,6 +77,25 @@ def write_report(path: Path, runs: Sequence[LoadedRun], only: Collection[tuple[s
         atomic_write(folder / page.name, page_of_cells(runs, page.cells, title, folder).encode())
     table = table_of_cells(outcomes, contents, over_seeds=None)
     atomic_write(path, _index(runs, pages, table, folder.name).encode())
+    _remove_pages(folder, {page.name for page in pages})
+
+
+def _remove_pages(folder: Path, kept: Collection[str]) -> None:
+    """Remove the pages of an earlier report, and the folder if nothing else is in it; files of others stay."""
+    stale = [path for path in folder.glob("page-*.html") if path.name not in kept and _is_page(path)]
+    for path in stale:
+        path.unlink()
+    if stale and not kept:
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
+
+
+def _is_page(path: Path) -> bool:
+    """Say whether genbench has written this file: it has the name and the mark of a page."""
+    if _PAGE.fullmatch(path.name) is None or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MARK in file.read(2000)
 
 
 def _pages(found: Iterable[Group], several_runs: bool) -> list[_Page]:

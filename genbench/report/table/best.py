@@ -66,14 +66,11 @@ def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
     """
     found: list[Rank | None] = [None] * len(rows)
     for members in comparable_rows(rows, column).values():
-        levels = {place: known for place in members if (known := _level(rows[place], column)) is not None}
+        levels = _levels(rows, column, members)
         seeds = {place: max(1, len(rows[place].values[column.key].seeds)) for place in levels}
-        over_seeds = all(len(rows[place].values[column.key].seeds) > 1 for place in members)
-        worse = -1.0 if column.direction == "higher" else 1.0
-        ordered = sorted(levels, key=lambda place: worse * levels[place].value)
-        groups = significance_groups(
-            [Level(worse * one.value, one.standard_error, one.degrees) for one in map(levels.__getitem__, ordered)]
-        )
+        over_seeds = _are_over_seeds(rows, column, members)
+        ordered = sorted(levels, key=lambda place: levels[place].value)
+        groups = significance_groups([levels[place] for place in ordered])
         alone = len(ordered) == len(members) > 1 and groups[0][1] == groups[0][0]
         ends = [last for _, last in groups]
         starts = [first for first, _ in groups]
@@ -96,9 +93,10 @@ def mark_best(rows: Sequence[Row], columns: Iterable[Column], notes: Footnotes) 
     """
     best: dict[int, dict[str, bool]] = {}  # by place and column: is it the best over seeds?
     for column in columns:
-        for place, rank in enumerate(ranks(rows, column)):
-            if rank is not None and rank.best:
-                best.setdefault(place, {})[column.key] = rank.over_seeds
+        for members in comparable_rows(rows, column).values():
+            place = _best_place(rows, column, members)
+            if place is not None:
+                best.setdefault(place, {})[column.key] = _are_over_seeds(rows, column, members)
     kinds = {over_seeds for found in best.values() for over_seeds in found.values()}
     single = (notes.mark(ONE_SEED),) if len(kinds) == 2 else ()
     marked = list(rows)
@@ -111,6 +109,28 @@ def mark_best(rows: Sequence[Row], columns: Iterable[Column], notes: Footnotes) 
             }
         )
     return marked, OVER_SEEDS if True in kinds else ONE_SEED if kinds else ""
+
+
+def _best_place(rows: Sequence[Row], column: Column, members: Sequence[int]) -> int | None:
+    """Return the place of the value that `ranks` calls the best of these comparable ones, without all ranks."""
+    levels = _levels(rows, column, members)
+    if not len(levels) == len(members) > 1:
+        return None
+    best = min(members, key=lambda place: levels[place].value)
+    others = (levels[place] for place in members if place != best)
+    return best if all(separated(levels[best], other) for other in others) else None
+
+
+def _levels(rows: Sequence[Row], column: Column, members: Iterable[int]) -> dict[int, Level]:
+    """Return the values of known error by place, so that lower ones are better."""
+    found = {place: known for place in members if (known := _level(rows[place], column)) is not None}
+    if column.direction == "lower":
+        return found
+    return {place: Level(-one.value, one.standard_error, one.degrees) for place, one in found.items()}
+
+
+def _are_over_seeds(rows: Sequence[Row], column: Column, members: Iterable[int]) -> bool:
+    return all(len(rows[place].values[column.key].seeds) > 1 for place in members)
 
 
 def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:

@@ -145,9 +145,14 @@ def _speed_conflicts(
     samplers = {sampler_speed(label): None for _, result in executed for label in result.sampler_speeds}
     columns = [*SPEED_COLUMNS, *samplers, *(targets.seconds_to(target) for target in wanted)]
     by_device: dict[str, dict[CellOutcome, Facts]] = {}
+    known: dict[tuple[str, int], Facts] = {}  # cells of a run share the objects that describe their machines
     for cell, result in executed:
-        if result.comparability is not None or result.throughput is not None:
-            by_device.setdefault(result.identity.device, {})[cell] = _machine(cell.run, result.comparability)
+        recorded = result.comparability
+        if recorded is not None or result.throughput is not None:
+            key = cell.run, id(recorded)
+            if key not in known:
+                known[key] = _machine(cell.run, recorded)
+            by_device.setdefault(result.identity.device, {})[cell] = known[key]
     for device, own in by_device.items():
         yield from _conflicts(own, columns, f"speed, memory and time on {device}")
 
@@ -166,10 +171,14 @@ def _metric_conflicts(
 ) -> Iterator[Conflict]:
     """Compare the protocols of each metric's values on the same dataset."""
     by_metric: dict[str, dict[DatasetKey, dict[CellOutcome, Facts]]] = {}
+    known: dict[tuple[int, int, str], Facts] = {}  # cells of a run share the objects that hold their protocols
     for cell, result in executed:
+        dataset, pixels = dataset_key(result.identity), _pixels(result)
         for metric, estimate in cell.estimates.items():
-            facts = _metric_facts(result, estimate)
-            by_metric.setdefault(metric, {}).setdefault(dataset_key(result.identity), {})[cell] = facts
+            key = id(estimate.protocol), estimate.n, pixels
+            if key not in known:
+                known[key] = _metric_facts(result, estimate)
+            by_metric.setdefault(metric, {}).setdefault(dataset, {})[cell] = known[key]
     for metric, by_dataset in by_metric.items():
         columns = [metric, f"best {metric}", f"images at best {metric}", *targets.columns_of(metric, wanted)]
         for own in by_dataset.values():
@@ -177,8 +186,12 @@ def _metric_conflicts(
 
 
 def _metric_facts(result: CellResult, estimate: Estimate) -> dict[str, str]:
-    pixels = result.comparability.data_hash if result.comparability else ""
+    pixels = _pixels(result)
     return _protocol(estimate) | ({"data hash": pixels[:12]} if pixels else {})
+
+
+def _pixels(result: CellResult) -> str:
+    return result.comparability.data_hash if result.comparability else ""
 
 
 def _conflicts(facts: Mapping[CellOutcome, Facts], columns: Iterable[str], about: str) -> Iterator[Conflict]:
@@ -204,7 +217,7 @@ def _protocol(estimate: Estimate) -> dict[str, str]:
 
 
 def _differing(facts: Iterable[Facts]) -> dict[str, list[str]]:
-    facts = list(facts)
+    facts = list({id(fact): fact for fact in facts}.values())  # most are the same object
     names = dict.fromkeys(name for fact in facts for name in fact)
     values = {name: list(dict.fromkeys(fact.get(name, "not stated") for fact in facts)) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from genbench.api.evaluation import Direction
+from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table import seeds
 from genbench.report.table.best import mark_best
@@ -85,11 +86,14 @@ def table_of_cells(
     given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
     settings = divide(given, swept)
     metrics = _metric_columns(cells, references if with_references else [])
-    columns = _columns(cells, settings, metrics, wanted, runs)
+    columns = _columns(cells, given, settings, metrics, wanted, runs)
     notes = Footnotes()
     usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
     of_models = notes_by_peers(given, settings.noted)
-    rows = [cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), "")) for cell in cells]
+    rows = [
+        cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), ""), with_settings=not over_seeds)
+        for cell in cells
+    ]
     rows = add_race(rows, runs)
     rows = add_scaling(rows, notes)
     rows = add_targets(rows, wanted, notes)
@@ -123,6 +127,7 @@ def table_of_cells(
 
 def _columns(
     cells: Sequence[CellOutcome],
+    given: Sequence[Mapping[str, OptionValue]],
     settings: Settings,
     metrics: Sequence[Column],
     wanted: Sequence[Target],
@@ -133,7 +138,7 @@ def _columns(
     return [
         Column("run", shown=len(runs) > 1, naming=True),
         Column("model", naming=True),
-        *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
+        *(Column(name, numeric=_numeric(name, given), naming=True) for name in settings.varying),
         Column("status"),
         *race_columns(runs),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
@@ -154,8 +159,8 @@ def _columns(
         Column("evaluation time", unit="s", numeric=True, detail=4),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
         *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
-        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*settings.implied, *settings.noted)),
-        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*shared, *settings.unsaid)),
+        *(Column(name, numeric=_numeric(name, given), shown=False) for name in (*settings.implied, *settings.noted)),
+        *(Column(name, numeric=_numeric(name, given), shown=False) for name in (*shared, *settings.unsaid)),
         *(Column(name, shown=False) for name in RECIPE_FIELDS if name not in settings.names),  # empty in every row
         Column("id", shown=False),
         Column("notes", shown=False),
@@ -171,7 +176,7 @@ def _metric_columns(cells: Sequence[CellOutcome], references: Sequence[Reference
             directions[estimate.metric] = estimate.direction
             stated = [part for part in OPTIONAL_PARTS if getattr(estimate, part) is not None]
             optional.setdefault(estimate.metric, set()).update(stated)
-        for missing in source.unavailable:
+        for missing in source.unavailable if isinstance(source, CellResult) else ():  # noise has no classes: no column
             directions.setdefault(missing.metric, None)
     return [
         Column(
@@ -191,8 +196,8 @@ def _with_notes(row: Row, listing: Sequence[tuple[str, str]]) -> Row:
     return row.updated({"notes": Value(text, text)}) if text else row
 
 
-def _numeric(name: str, cells: Sequence[CellOutcome]) -> bool:
-    types = {type(cell.settings[name]) for cell in cells if name in cell.settings}
+def _numeric(name: str, given: Sequence[Mapping[str, OptionValue]]) -> bool:
+    types = {type(own[name]) for own in given if name in own}
     return bool(types) and types <= {int, float}
 
 

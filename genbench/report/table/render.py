@@ -15,6 +15,7 @@ import msgspec
 
 from genbench.errors import UsageError, near_miss
 from genbench.report import markup
+from genbench.report.table.comparability import SPEED_COLUMNS
 from genbench.report.table.layout import (
     BEST,
     DAGGER,
@@ -26,11 +27,17 @@ from genbench.report.table.layout import (
 
 FORMATS = ("github", "csv", "latex", "json", "html", "plain")
 PAGE_WIDTH = 120  # characters of a line where there is no terminal
+READABLE_ROWS = 300  # of a table for people, unless they ask for more
 _EMPTY = Value()
 
 
 def render(
-    table: Table, format: str, sort: str | None = None, columns: Sequence[str] | None = None, width: int | None = None
+    table: Table,
+    format: str,
+    sort: str | None = None,
+    columns: Sequence[str] | None = None,
+    width: int | None = None,
+    most_rows: int | None = None,
 ) -> str:
     """Return `table` as text that ends with a line feed; raise `UsageError` for an unknown format or column.
 
@@ -43,10 +50,14 @@ def render(
             and the other formats what differs between rows.
         width: characters of a line of ``plain``: details are left out until the rows fit, unless columns are given,
             and what is still too wide continues below; None: any number.
+        most_rows: of cells; of more, the first ones are shown, sorted by the first metric if not by `sort`, and the
+            caption says so. None: any number.
     """
     if format not in FORMATS:
-        raise UsageError(f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.")
-    arranged, shown = arrange(table, sort, columns, raw=format in ("csv", "json"))
+        raise UsageError(
+            f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.", code="GB101"
+        )
+    arranged, shown = arrange(table, sort, columns, raw=format in ("csv", "json"), most_rows=most_rows)
     if format == "plain":
         return _plain(arranged, shown, width, all_columns=bool(columns))
     return _RENDERERS[format](arranged, shown)
@@ -61,19 +72,34 @@ def records(
 
 
 def arrange(
-    table: Table, sort: str | None = None, columns: Sequence[str] | None = None, raw: bool = False
+    table: Table,
+    sort: str | None = None,
+    columns: Sequence[str] | None = None,
+    raw: bool = False,
+    most_rows: int | None = None,
 ) -> tuple[Table, Sequence[Column]]:
     """Return the sorted table and the columns to show: the named ones, or those that this kind of format shows.
 
-    Its footnotes are those of the values in these columns, numbered from 1 in the order of the rows.
+    Its footnotes are those of the values in these columns, numbered from 1 in the order of the rows. See `render` for
+    the other arguments.
     """
+    too_long = most_rows is not None and sum(row.kind == "cell" for row in table.rows) > most_rows
+    sort = sort or (_by_first_metric(table) if too_long else None)
     if sort:
         table = _sorted(table, sort)
+    if too_long and most_rows is not None:
+        table = _beginning(table, most_rows, sort)
     if columns:
         shown: Sequence[Column] = [find_column(table, key) for key in columns]
     else:
         shown = [column for column in table.columns if (column.exported if raw else column.shown)]
     return _numbered(table, shown), shown
+
+
+def require_columns(table: Table, sort: str | None, columns: Sequence[str] | None) -> None:
+    """Raise the errors of `find_column` for the arguments of `render`."""
+    for name in (*(columns or ()), *([sort.removeprefix("-")] if sort else [])):
+        find_column(table, name)
 
 
 def find_column(table: Table, name: str) -> Column:
@@ -88,9 +114,13 @@ def find_column(table: Table, name: str) -> Column:
     if exact or len(alike) == 1:
         return (exact or alike)[0]
     if alike:
-        raise UsageError(f"'{name}' may mean {' or '.join(column.key for column in alike)}.", "Write it as it is.")
+        raise UsageError(
+            f"'{name}' may mean {' or '.join(column.key for column in alike)}.", "Write it as it is.", code="GB107"
+        )
     keys = [column.key for column in table.columns]
-    raise UsageError(f"No column is called '{name}'.{near_miss(name, keys)}", f"Columns: {', '.join(keys)}.")
+    raise UsageError(
+        f"No column is called '{name}'.{near_miss(name, keys)}", f"Columns: {', '.join(keys)}.", code="GB101"
+    )
 
 
 def _numbered(table: Table, columns: Sequence[Column]) -> Table:
@@ -125,6 +155,27 @@ def _sorted(table: Table, sort: str) -> Table:
     missing = [row for row in cells if row.values.get(column.key, _EMPTY).raw is None]
     references = [row for row in table.rows if row.kind == "reference"]
     return replace(table, rows=(*known, *missing, *references))
+
+
+def _by_first_metric(table: Table) -> str | None:
+    """Return how to sort by the first metric that has values, best first; None if there is none."""
+    for column in table.columns:
+        judged = column.direction is not None and column.shown and column.key not in SPEED_COLUMNS
+        if judged and any(
+            row.kind == "cell" and row.values.get(column.key, _EMPTY).raw is not None for row in table.rows
+        ):
+            return column.key if column.direction == "lower" else f"-{column.key}"
+    return None
+
+
+def _beginning(table: Table, most: int, sort: str | None) -> Table:
+    """Return the table with its first rows of cells and all reference rows; the caption says what is missing."""
+    cells = [row for row in table.rows if row.kind == "cell"]
+    order = f" by {sort.removeprefix('-')}" if sort else ""
+    said = f"the first {most:,} of {len(cells):,} rows{order} (all: --rows 0)"
+    references = [row for row in table.rows if row.kind == "reference"]
+    caption = f"{table.caption} · {said}" if table.caption else said
+    return replace(table, rows=(*cells[:most], *references), caption=caption)
 
 
 def _sort_key(raw: str | int | float | None) -> tuple[bool, float, str]:

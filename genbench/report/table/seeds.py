@@ -21,13 +21,12 @@ from genbench.report.table.layout import (
     Row,
     Value,
 )
-from genbench.report.table.outcome import COUNTING, UNSTORED, CellOutcome, outcomes_of
+from genbench.report.table.outcome import COUNTING, UNSTORED, CellOutcome
 from genbench.report.table.settings import Settings
 from genbench.report.table.targets import NOT_REACHED
-from genbench.report.table.values import OPTIONAL_PARTS
+from genbench.report.table.values import FOOTNOTED, OPTIONAL_PARTS, setting_value
 from genbench.results.identity_settings import key_without_seed
 from genbench.results.schema import STATUSES
-from genbench.results.store import RunContents
 from genbench.stats.intervals import mean_and_error
 
 SAMPLING_ONLY = "the error covers sampling noise only"
@@ -62,11 +61,6 @@ def groups(cells: Sequence[CellOutcome]) -> list[Group]:
         for part in _split(alike.values())
     ]
     return sorted(found, key=lambda group: place[group.cells[0]])
-
-
-def several(runs: Iterable[RunContents]) -> bool:
-    """Say whether some cells of these runs differ only in the seed."""
-    return several_seeds(outcomes_of(runs))
 
 
 def several_seeds(cells: Sequence[CellOutcome]) -> bool:
@@ -145,16 +139,16 @@ def pooled_columns(given: Sequence[Column], settings: Settings) -> list[Column]:
 
 
 def pooled_rows(given: Sequence[Group], rows: Iterable[Row], notes: Footnotes) -> list[Row]:
-    """Return one row for each group, from the rows of its cells."""
+    """Return one row for each group, from the rows of its cells, which need no settings."""
     row_of = {cell: row for row in rows for cell in row.cells}
     return [_pooled_row(group, [row_of[cell] for cell in group.cells], notes) for group in given]
 
 
 def _pooled_row(group: Group, members: Sequence[Row], notes: Footnotes) -> Row:
     counting = [row for row in members if row.values["status"].text in COUNTING]
-    example = next(row for row in members if group.settings.keys() <= row.values.keys())
-    planned = (*group.settings, "variant")  # an empty variant may still have a footnote
-    values = {name: value for name, value in example.values.items() if name in planned}
+    example = next(row for row in members if all(group.settings.keys() <= cell.settings.keys() for cell in row.cells))
+    values = {name: setting_value(name, value) for name, value in group.settings.items()}
+    values |= {name: example.values[name] for name in FOOTNOTED & example.values.keys()}
     ids = ", ".join(row.id for row in members)
     values["id"] = Value(ids, ids)
     one = (notes.mark(f"one seed: {SAMPLING_ONLY}"),) if len(counting) == 1 else ()

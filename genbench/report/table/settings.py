@@ -186,13 +186,18 @@ def peer_key(row: Mapping[str, OptionValue]) -> tuple[str, ...]:
 def caption(shared: Mapping[str, OptionValue], changed: Iterable[str] = ()) -> str:
     """Return what all rows share in one line, with every setting that the plan `changed`."""
     parts = [
-        template.format(setting_text(name, shared[name]))
+        _counted(template.format(setting_text(name, shared[name])))
         for name, template in CAPTION.items()
         if name in shared and not (name == "nproc" and shared[name] == _DEFAULTS[name])
     ]
     unusual = [name for name, default in _DEFAULTS.items() if name not in MEASURING and shared.get(name) != default]
     said = [name for name in dict.fromkeys([*unusual, *changed]) if name in shared and name not in CAPTION]
     return " · ".join([*parts, *(f"{name} = {setting_text(name, shared[name])}" for name in said)])
+
+
+def _counted(text: str) -> str:
+    """Return a number with its noun, without the plural of 1: ``1 thread``."""
+    return text.removesuffix("s") if text.startswith("1 ") else text
 
 
 def most_frequent(values: Sequence[OptionValue]) -> OptionValue:

@@ -38,6 +38,7 @@ def find_targets(runs: Sequence[RunContents], wanted: Iterable[tuple[str, float]
             raise UsageError(
                 f"No cell has measured '{metric}'.{near_miss(metric, directions)}",
                 f"Measured: {', '.join(directions) or 'nothing'}.",
+                code="GB602",
             )
         found.append(Target(metric=metric, value=value, direction=directions[metric]))
     return found

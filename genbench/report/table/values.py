@@ -20,6 +20,7 @@ from genbench.report.table.outcome import CellOutcome
 from genbench.report.table.settings import difference_text, setting_text
 from genbench.results.schema import Best, CellResult, Proof, ReferenceRow
 
+FOOTNOTED = frozenset({"model", "variant"})  # settings that may have footnotes of a row
 OPTIONAL_PARTS = ("debiased", "null")  # what an estimate may state in addition to its value and error
 
 # Columns with the counters of a step and the share of the machine's peak, with their units; shown only on request.
@@ -32,7 +33,11 @@ _LONG = 2000  # characters of a footnote that lists settings
 
 
 def cell_row(
-    cell: CellOutcome, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None, about_model: str = ""
+    cell: CellOutcome,
+    notes: Footnotes,
+    usual: Mapping[str, OptionValue] | None = None,
+    about_model: str = "",
+    with_settings: bool = True,
 ) -> Row:
     """Return the row of a planned cell, whatever its outcome.
 
@@ -41,8 +46,10 @@ def cell_row(
         notes: takes the footnotes.
         usual: the settings that follow from the variants, with the value of most rows; a footnote states others.
         about_model: a footnote of the model, or empty.
+        with_settings: False: with those only that may have footnotes, for a row that becomes part of another.
     """
-    values = {name: setting_value(name, value) for name, value in cell.settings.items()}
+    names = cell.settings if with_settings else FOOTNOTED.intersection(cell.settings)
+    values = {name: setting_value(name, cell.settings[name]) for name in names}
     if about_model:
         values["model"] = replace(values["model"], marks=(notes.mark(about_model, _LONG),))
     if usual:

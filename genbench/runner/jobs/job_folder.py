@@ -122,7 +122,7 @@ class JobFolder:
 
     def files(self) -> dict[str, int]:
         """Return the files that the worker has written, with their sizes."""
-        return {str(path.relative_to(self.path)): path.stat().st_size for path in self._written()}
+        return {path.relative_to(self.path).as_posix(): path.stat().st_size for path in self._written()}
 
     def deliver(self, result: NodeResult) -> None:
         """Write the result: from now on the job is done."""

@@ -25,10 +25,11 @@ _MOST_BYTES = 1 << 20  # of the file, except for jobs that have not ended
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened to a job."""
 
-    event: Literal["offered", "submitted", "stopped", "ended"]  # stopped: asked to end with the command
+    # stopped: asked to end with the command; lost: ended, and its task waits for the attempt with this number
+    event: Literal["offered", "submitted", "stopped", "lost", "ended"]
     token: str
-    task: str = ""  # of an offered job
-    attempt: int = 0
+    task: str = ""  # of an offered or lost job
+    attempt: int = 0  # likewise
     executor: str = ""
     job: str = ""  # the engine's name of a submitted job
     state: str = ""  # of an ended job
@@ -74,12 +75,30 @@ class Journal:
                 found[entry.token] = OpenJob(known.attempt, known.executor, entry.job)
             elif entry.event == "stopped" and known is not None:
                 found[entry.token] = msgspec.structs.replace(known, stopped=True)
-            elif entry.event == "ended":
+            elif entry.event in ("lost", "ended"):
                 found.pop(entry.token, None)
         return [*found.values()]
 
+    def next_attempts(self) -> dict[str, int]:
+        """Return the numbers of the attempts for which tasks wait whose last job was lost or stopped."""
+        return {entry.task: entry.attempt for entry in self._lost()}
+
+    def _lost(self) -> list[Entry]:
+        """Return the last entry of each task that has lost a job, and has none that was submitted after it."""
+        tasks: dict[str, str] = {}  # by token
+        found: dict[str, Entry] = {}  # by task
+        for entry in self._read():
+            if entry.event == "offered":
+                tasks[entry.token] = entry.task
+            elif entry.event == "submitted":
+                found.pop(tasks.get(entry.token, ""), None)
+            elif entry.event == "lost":
+                found[entry.task] = entry
+        return [*found.values()]
+
     def _leave_out_ended(self) -> None:
-        kept = b"".join(encode_line(entry) + b"\n" for job in self.open_jobs() for entry in _entries_of(job))
+        entries = [*self._lost(), *(entry for job in self.open_jobs() for entry in _entries_of(job))]
+        kept = b"".join(encode_line(entry) + b"\n" for entry in entries)
         atomic_write(self._path, kept)
         self._least = len(kept)
 
@@ -96,7 +115,7 @@ class Journal:
 
 
 def _entries_of(job: OpenJob) -> Iterable[Entry]:
-    token, task, number = job.attempt
+    token, task, number, _ = job.attempt
     yield Entry(event="offered", token=token, task=task, attempt=number, executor=job.executor)
     if job.job is not None:
         yield Entry(event="submitted", token=token, job=job.job)

@@ -8,7 +8,7 @@ as often as its training makes progress, and a few times more.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 RETRIES = 2  # of a task whose jobs were lost, none of which made progress
@@ -20,6 +20,7 @@ class Attempt(NamedTuple):
     token: str
     task: str
     number: int  # 1, 2, …; 1 again after one that made progress
+    counts: bool = True  # whether its loss is one; False: a command has ended with it
 
 
 class Schedule:
@@ -28,11 +29,19 @@ class Schedule:
     Args:
         tasks: their names, in the order in which they start; no two are the same.
         new_token: returns a new token; it never returns one twice.
+        numbers: the number of the next attempt at a task, if it is not 1, as an earlier schedule has left it.
         retries: how often a task is tried again after jobs of it were lost, none of which made progress.
     """
 
-    def __init__(self, tasks: Iterable[str], new_token: Callable[[], str], retries: int = RETRIES) -> None:
-        self._waiting = OrderedDict((task, 1) for task in tasks)  # task -> number of its next attempt
+    def __init__(
+        self,
+        tasks: Iterable[str],
+        new_token: Callable[[], str],
+        numbers: Mapping[str, int] | None = None,
+        retries: int = RETRIES,
+    ) -> None:
+        numbers = numbers or {}
+        self._waiting = OrderedDict((task, numbers.get(task, 1)) for task in tasks)  # -> number of its next attempt
         self._new_token, self._retries = new_token, retries
         self._stopped = False
         self.submitted: dict[str, Attempt] = {}  # by token, in the order of submission
@@ -70,18 +79,18 @@ class Schedule:
         """Note that a job has delivered, or never will again; return its attempt, or None if that was known before."""
         return self.submitted.pop(token, None)
 
-    def lose(self, token: str, got_on: bool = False) -> bool:
-        """Note that a job was lost; return whether its task will be tried again.
+    def lose(self, token: str, got_on: bool = False) -> int:
+        """Note that a job was lost; return the number of the next attempt at its task, 0 if there will be none.
 
         Args:
             got_on: whether it has saved more of its training than those before it; it then does not count.
         """
         attempt = self.submitted.pop(token)
-        number = 0 if got_on else attempt.number
-        again = number <= self._retries
-        if again:
-            self._waiting[attempt.task] = number + 1
-        return again
+        number = 0 if got_on else attempt.number - (not attempt.counts)
+        if number > self._retries:
+            return 0
+        self._waiting[attempt.task] = number + 1
+        return number + 1
 
     def stop(self) -> None:
         """Submit nothing more."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 from genbench.api.jobs import JobHandle, Resources
 from genbench.runner.executor_process import EXIT_SECONDS, Call
 from genbench.runner.run_executor import TrialJob
+from genbench.system.processes import is_running
 from genbench.testing.check import check
-from genbench.testing.executor_trial import LIMIT_SECONDS, Trial, alive, trial_of
+from genbench.testing.executor_trial import LIMIT_SECONDS, Trial, trial_of
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 
@@ -221,6 +222,6 @@ def _wait_for_start(trial: Trial, token: str) -> None:
 def _outlives(pid: int) -> bool:
     """Whether a process still runs after a while."""
     deadline = time.monotonic() + min(30.0, LIMIT_SECONDS)
-    while alive(pid) and time.monotonic() < deadline:
+    while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return alive(pid)
+    return is_running(pid)

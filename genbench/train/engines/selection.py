@@ -162,7 +162,9 @@ def use_engine(
     record = choose_engine(engine, recipe.engine, steps, lambda activity: None, memory_format=memory_format, step=step)
     if recipe.engine not in ("auto", record.used):
         raise UsageError(
-            f"The engine {recipe.engine} cannot be used: {record.reason.removesuffix('.')}.", "Use --engine eager."
+            f"The engine {recipe.engine} cannot be used: {record.reason.removesuffix('.')}.",
+            "Use --engine eager.",
+            code="GB405",
         )
     return record
 

@@ -12,6 +12,7 @@ from typing import Any
 import genbench_autoregressive
 import pytest
 import torch
+import warm
 from genbench_autoregressive import PixelCNNOptions, TransformerOptions, pixelcnn, transformer
 from genbench_autoregressive.family import Autoregressive, AutoregressiveNLL
 from genbench_autoregressive.logistic_mixture import Mixture, draw, log_probability, outputs, split
@@ -264,8 +265,8 @@ def test_a_run_measures_an_exact_likelihood_in_the_column_of_a_bound(tmp_path: P
     asked = ["--models", "image-transformer,vae", "--profile", "smoke", "--metrics", "likelihood"]
     data = ["--datasets", "shapes", "--set", "shapes.size=8", "--set", "shapes.count=200", "--images", "160"]
     quick = ["--samples", "8", "--in-process", "--threads", "1"]
-    command = [sys.executable, "-m", "genbench", "run", *asked, *given, *data, *quick, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = ["run", *asked, *given, *data, *quick, "--out", str(out)]
+    done = warm.command(*command)
     assert done.returncode == 0, done.stderr
     cells = [json.loads(path.read_text()) for path in (out / "cells").glob("*.json")]
     found = {cell["identity"]["model"]["name"]: {e["metric"]: e for e in cell["estimates"]} for cell in cells}

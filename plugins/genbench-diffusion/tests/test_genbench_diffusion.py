@@ -13,6 +13,7 @@ from typing import Any
 import genbench_diffusion
 import pytest
 import torch
+import warm
 from genbench_diffusion import (
     ConditionalOptions,
     DDIMOptions,
@@ -510,8 +511,8 @@ def test_a_run_reports_the_cost_of_a_sample(tmp_path: Path) -> None:
         "96",
     ]
     asked += ["--samplers", "ddim:steps=3,dpm-solver:steps=5"]
-    command = [sys.executable, "-m", "genbench", "run", *asked, *sets, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = ["run", *asked, *sets, "--out", str(out)]
+    done = warm.command(*command)
     assert done.returncode == 0, done.stderr
     (file,) = (out / "cells").glob("diffusion-*.json")
     cell = json.loads(file.read_text())

@@ -12,6 +12,7 @@ from typing import Any
 import genbench_factor_vae
 import pytest
 import torch
+import warm
 from genbench_factor_vae import FactorOptions, FactorVAEOptions
 from genbench_factor_vae.family import FactorVAE
 from genbench_factor_vae.loss import (
@@ -225,8 +226,8 @@ def test_a_run_trains_three_networks_and_bounds_the_likelihood(tmp_path: Path) -
     out = tmp_path / "run"
     sets = ["--set", "factor-vae.discriminator_width=32", "--set", "factor-vae.width=4"]
     asked = ["--models", "factor-vae", "--profile", "smoke", "--metrics", "elbo,iwae-k64", "--images", "160"]
-    command = [sys.executable, "-m", "genbench", "run", *asked, *sets, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = ["run", *asked, *sets, "--out", str(out)]
+    done = warm.command(*command)
     assert done.returncode == 0, done.stderr
     (file,) = (out / "cells").glob("factor-vae-*.json")
     cell = json.loads(file.read_text())

@@ -12,6 +12,7 @@ from typing import Any
 import genbench_flows
 import pytest
 import torch
+import warm
 from genbench_flows import FlowOptions, RealNVPOptions
 from genbench_flows.family import Flow, FlowNLL
 from genbench_flows.realnvp import Coupling, build
@@ -151,8 +152,8 @@ def test_a_run_measures_a_flow_and_a_vae_in_one_column(tmp_path: Path) -> None:
     given = [part for setting in sets for part in ("--set", setting)]
     data = ["--datasets", "shapes", "--set", "shapes.size=16", "--set", "shapes.count=200"]
     quick = ["--samples", "8", "--in-process", "--threads", "1"]
-    command = [sys.executable, "-m", "genbench", "run", *asked, *given, *data, *quick, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = ["run", *asked, *given, *data, *quick, "--out", str(out)]
+    done = warm.command(*command)
     assert done.returncode == 0, done.stderr
     cells = {path.name.split("-")[0]: json.loads(path.read_text()) for path in (out / "cells").glob("*.json")}
     found = {name: {e["metric"]: e for e in cell["estimates"]} for name, cell in cells.items()}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+import warm
 
 
 def test_a_run_of_the_null_model_is_ok_and_has_nothing_to_train(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "genbench", "run", "--models", "null", "--profile", "smoke", "--metrics", "none"]
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=300)
+    command = ["run", "--models", "null", "--profile", "smoke", "--metrics", "none"]
+    done = warm.command(*command, "--out", str(out))
     assert done.returncode == 0, done.stderr
     (file,) = (out / "cells").glob("null-*.json")
     cell = json.loads(file.read_text())

@@ -13,6 +13,7 @@ from typing import Any
 import genbench_pythae
 import pytest
 import torch
+import warm
 from torch import Tensor, nn
 
 import genbench
@@ -317,9 +318,9 @@ def test_a_config_that_pythae_lacks_is_reported_as_missing() -> None:
 def test_a_run_with_a_built_in_model_and_its_resumption(tmp_path: Path) -> None:
     out = tmp_path / "run"
     models = ["--models", "pythae-factor-vae,vae", "--images", "640"]
-    command = [sys.executable, "-m", "genbench", "run", *models, "--profile", "smoke"]
+    command = ["run", *models, "--profile", "smoke"]
     command += ["--metrics", "reconstruction-mse", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = warm.command(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     cells = {json.loads(f.read_text())["identity"]["model"]["name"]: f for f in (out / "cells").glob("*.json")}
     assert cells.keys() == {"pythae-factor-vae", "vae"}
@@ -327,9 +328,7 @@ def test_a_run_with_a_built_in_model_and_its_resumption(tmp_path: Path) -> None:
     assert cell["status"] == "ok"
     assert cell["identity"]["model"]["options"]["gamma"] == 2.0
     cells["pythae-factor-vae"].unlink()
-    again = subprocess.run(
-        [sys.executable, "-m", "genbench", "run", "--resume", str(out)], capture_output=True, text=True, timeout=300
-    )
+    again = warm.command("run", "--resume", str(out))
     assert again.returncode == 0, again.stdout + again.stderr
     repeated = json.loads(cells["pythae-factor-vae"].read_text())
     for estimates in (cell["estimates"], repeated["estimates"]):

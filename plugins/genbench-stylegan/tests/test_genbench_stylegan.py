@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import genbench_stylegan
 import pytest
 import torch
+import warm
 from genbench_stylegan import LossOptions, StyleGAN2Options
 from genbench_stylegan.layers import (
     DoubleImages,
@@ -424,9 +423,9 @@ def test_configuration_f_at_128_pixels_trains_within_24_gib() -> None:
 @pytest.mark.slow
 def test_the_recipe_of_ada_runs_and_adapts(tmp_path: Path) -> None:
     small = ["--set", "model:stylegan2.width=4", "--set", "model:stylegan2.max_width=8", "--batch-size", "8"]
-    command = [sys.executable, "-m", "genbench", "run", "--config", str(RECIPE), "--out", str(tmp_path / "run"), *small]
+    command = ["run", "--config", str(RECIPE), "--out", str(tmp_path / "run"), *small]
     command += ["--images", "240", "--samples", "16", "--metrics", "none", "--seeds", "0", "--augment-speed", "2000"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.command(*command)
     assert done.returncode == 0, done.stderr + done.stdout
     (path,) = (tmp_path / "run" / "cells").glob("*.json")
     cell = json.loads(path.read_text())

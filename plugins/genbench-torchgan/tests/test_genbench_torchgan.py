@@ -12,6 +12,7 @@ from pathlib import Path
 import genbench_torchgan
 import pytest
 import torch
+import warm
 from torch import Tensor, nn
 
 import genbench
@@ -186,11 +187,11 @@ def test_the_specs_are_made_without_importing_torch() -> None:
 
 def test_a_run_with_a_built_in_model(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "genbench", "run", "--models", "torchgan-acgan,dcgan", "--profile", "smoke"]
+    command = ["run", "--models", "torchgan-acgan,dcgan", "--profile", "smoke"]
     command += ["--losses", "torchgan-least-squares", "--datasets", "synthetic", "--images", "64", "--out", str(out)]
     command += ["--set", "synthetic.size=32", "--set", "synthetic.count=200", "--set", "synthetic.channels=1"]
     command += ["--set", "torchgan-acgan.step_channels=4", "--set", "dcgan.width=4"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = warm.command(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     cells = [json.loads(file.read_text()) for file in (out / "cells").glob("*.json")]
     assert {cell["identity"]["model"]["name"] for cell in cells} == {"torchgan-acgan", "dcgan"}

@@ -11,8 +11,9 @@ import struct
 import sys
 import tarfile
 import types
+import urllib.error
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,14 +21,16 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets as tv
+from file_server import Files, file_server
 from PIL import Image
 
+import genbench
 from genbench import DataError, ImageData
 from genbench.api.options import resolve_options
 from genbench.api.specs import resolve
 from genbench.builtin import datasets
 from genbench.builtin.datasets import published
-from genbench.builtin.datasets.published import CelebAOptions, LSUNOptions, PublishedOptions, STL10Options
+from genbench.builtin.datasets.published import CelebAOptions, LSUNOptions, PublishedOptions, STL10Options, celeba
 from genbench.builtin.datasets.published.decode_images import square
 from genbench.errors import UsageError
 
@@ -59,9 +62,9 @@ def noise(*shape: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise OSError("no network")
+        raise urllib.error.URLError("no network")
 
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("genbench.builtin.download._OPENER.open", refuse)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -184,15 +187,21 @@ def test_an_archive_in_the_cache_is_extracted_without_a_network(tmp_path: Path, 
 # SVHN
 
 
-def test_svhn_calls_the_digit_zero_class_zero(tmp_path: Path, monkeypatch: Any) -> None:
+def write_svhn(cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     savemat = pytest.importorskip("scipy.io").savemat
-    pixels = noise(32, 32, 3, 5)
+    cache.mkdir(exist_ok=True)
     lists = {}
     for split in ("train", "test"):
-        file = tmp_path / f"{split}_32x32.mat"
-        savemat(file, {"X": pixels, "y": np.array([[10], [1], [2], [9], [10]], dtype=np.uint8)})
+        file = cache / f"{split}_32x32.mat"
+        savemat(file, {"X": noise(32, 32, 3, 5), "y": np.array([[10], [1], [2], [9], [10]], dtype=np.uint8)})
         lists[split] = ["https://example.invalid", file.name, md5(file)]
     monkeypatch.setattr(tv.SVHN, "split_list", lists)
+    return lists
+
+
+def test_svhn_calls_the_digit_zero_class_zero(tmp_path: Path, monkeypatch: Any) -> None:
+    write_svhn(tmp_path, monkeypatch)
+    pixels = pytest.importorskip("scipy.io").loadmat(tmp_path / "train_32x32.mat")["X"]
     data = load("svhn", tmp_path)
     assert data.train.labels.tolist() == [0, 1, 2, 9, 0]
     assert np.array_equal(data.train.pixels[4], pixels[..., 4].transpose(2, 0, 1))
@@ -415,6 +424,109 @@ def test_lsun_reads_the_databases_of_a_category_and_writes_nothing_to_the_workin
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# Downloads of files in the published formats, from a server on this machine
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
+    monkeypatch.undo()  # of `_no_network`
+    with file_server() as files:
+        yield files
+
+
+def packed(folder: Path, archive: Path) -> bytes:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    return archive.read_bytes()
+
+
+def offer_mnist(server: Files, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(made, monkeypatch)
+    server.content |= {f"/{file.name}": file.read_bytes() for file in (made / "MNIST" / "raw").iterdir()}
+    monkeypatch.setattr(tv.MNIST, "mirrors", [f"{server.url}/closed/", f"{server.url}/"])
+
+
+def offer_cifar10(server: Files, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(made, monkeypatch)
+    server.content["/cifar"] = packed(made / "cifar-10-batches-py", made / "archive")
+    monkeypatch.setattr(tv.CIFAR10, "url", f"{server.url}/cifar")
+    monkeypatch.setattr(tv.CIFAR10, "tgz_md5", md5(made / "archive"))
+
+
+def offer_svhn(server: Files, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = write_svhn(made, monkeypatch)
+    server.content |= {f"/{name}": (made / name).read_bytes() for _, name, _ in lists.values()}
+    there = {split: [f"{server.url}/{name}", name, known] for split, (_, name, known) in lists.items()}
+    monkeypatch.setattr(tv.SVHN, "split_list", there)
+
+
+def offer_celeba(server: Files, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_celeba(made, monkeypatch, zipped=True)
+    for number, _, name in tv.CelebA.file_list:
+        server.content[f"/{number}"] = (folder / name).read_bytes()
+    monkeypatch.setattr(celeba, "_URL", f"{server.url}/{{}}")
+
+
+def offer_stl10(server: Files, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stl10(made, monkeypatch)
+    server.content["/stl10"] = packed(made / "stl10_binary", made / "archive")
+    monkeypatch.setattr(tv.STL10, "url", f"{server.url}/stl10")
+    monkeypatch.setattr(tv.STL10, "tgz_md5", md5(made / "archive"))
+
+
+OFFERED: dict[str, tuple[Callable[[Files, Path, pytest.MonkeyPatch], None], tuple[int, int]]] = {
+    "mnist": (offer_mnist, (7, 3)),
+    "cifar10": (offer_cifar10, (20, 4)),
+    "svhn": (offer_svhn, (5, 5)),
+    "celeba": (offer_celeba, (3, 2)),
+    "stl10": (offer_stl10, (6, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_dataset_is_downloaded_once_even_if_the_connection_ends(
+    name: str, server: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, counts = OFFERED[name]
+    offer(server, tmp_path / "made", monkeypatch)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    server.cut_after = [5]
+    data = load(name, tmp_path / "cache")
+    assert (len(data.train.pixels), len(data.test.pixels)) == counts
+    assert "bytes=5-" in [wanted for _, wanted in server.asked]
+    server.asked.clear()
+    assert torch.equal(torch.as_tensor(load(name, tmp_path / "cache").train.pixels), torch.as_tensor(data.train.pixels))
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_download_that_fails_names_the_cause_and_the_remedy(
+    name: str, server: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OFFERED[name][0](server, tmp_path / "made", monkeypatch)
+    server.content = {path: content[::-1] for path, content in server.content.items()}
+    with pytest.raises(
+        DataError, match=r"downloading it failed: the file at http.* has changed|closed/.* is not there any more"
+    ) as caught:
+        load(name, tmp_path / "cache")
+    assert str(tmp_path / "cache") in caught.value.cure
+    assert signature(name, tmp_path / "cache") == ""
+
+
+@pytest.mark.slow
+def test_a_run_downloads_its_dataset(server: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_cifar10(server, tmp_path / "made", monkeypatch)
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    server.cut_after = [1000]
+    results = genbench.run(
+        models=["gan"], datasets=["cifar10"], images=16, batch_size=4, samples=4, metrics=["diversity"],
+        in_process=True, out=tmp_path / "run",
+    )  # fmt: skip
+    assert [cell.status for cell in results] == ["ok"]
+    assert [wanted for _, wanted in server.asked] == ["", "bytes=1000-"]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # All of them
 
 
@@ -535,3 +647,11 @@ def test_a_decompression_bomb_is_refused_with_its_number(tmp_path: Path, monkeyp
     Image.new("L", (15, 10)).save(buffer, "PNG")
     with pytest.raises(DataError, match="image 0 cannot be read"):
         decode([buffer.getvalue()], 1, lambda content: Image.open(io.BytesIO(content)), 4, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "svhn", "stl10", "celeba"])
+def test_without_torchvision_the_error_says_what_to_install(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets.utils", None)  # its import fails
+    with pytest.raises(DataError, match="read by torchvision") as caught:
+        load(name, tmp_path)
+    assert "pip install torchvision" in caught.value.cure

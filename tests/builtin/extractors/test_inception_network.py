@@ -1,96 +1,79 @@
-"""The layers of Inception come from either of two packages, with equal features; and what happens without them."""
+"""The Inception network computes what its two well-known ports compute, and needs neither of them."""
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytorch_fid import inception as pytorch_fid
 from random_inception import write_random_weights
 from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
 
-from genbench import ExtractorUnavailable
-from genbench.builtin.extractors import inception, inception_network, inception_weights
+from genbench.builtin.extractors import inception
+from genbench.builtin.extractors.inception_network import InceptionNetwork
 
-CPU = torch.device("cpu")
-PACKAGES = ("pytorch-fid", "torch-fidelity")
+BLOCKS = (
+    ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3"),
+    ("Conv2d_3b_1x1", "Conv2d_4a_3x3"),
+    ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+    ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
+)
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth")
+def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    path = write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth")
+    loaded: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    return loaded
 
 
-@pytest.fixture(autouse=True)
-def _these_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
-
-
-def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Make importing these packages fail, as if they were not installed."""
-    for package in packages:
-        name = package.replace("-", "_")
-        for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
-            monkeypatch.delitem(sys.modules, module)
-        monkeypatch.setitem(sys.modules, name, None)
-
-
-def test_both_packages_give_the_same_features_bit_by_bit(weights: Path) -> None:
-    state = torch.load(weights, weights_only=True)
+def test_the_features_are_those_of_both_ports_bit_by_bit(
+    state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (pytorch_fid, torch_fidelity):
+        monkeypatch.setattr(module, "load_state_dict_from_url", lambda *_args, **_kwargs: state)
+    ports: list[Any] = [
+        pytorch_fid.fid_inception_v3().eval(),
+        torch_fidelity.FeatureExtractorInceptionV3("inception-v3", ["2048"]).eval(),
+    ]
     images = torch.rand(2, 3, 299, 299, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    networks = [inception_network.InceptionNetwork(build(state)) for build in inception_network._PORTS.values()]
-    assert [*inception_network._PORTS] == [*PACKAGES]
-    found = []
-    for network in networks:
-        outputs, values = [], images
-        with torch.inference_mode():
-            for block in network.eval().blocks:
-                values = block(values)
-                outputs.append(values)
-        found.append(outputs)
-    for one, other in zip(*found, strict=True):
-        assert one.abs().mean() > 1e-3
-        assert torch.equal(one, other)
-    assert [output.shape[1] for output in found[0]] == [*inception.LAYERS]
+    channels = []
+    with torch.inference_mode():
+        for names, block in zip(BLOCKS, InceptionNetwork(state).eval().blocks, strict=True):
+            found = block(images)
+            for port in ports:
+                expected = images
+                for name in names:
+                    expected = getattr(port, name)(expected)
+                if names is BLOCKS[-1]:
+                    expected = F.adaptive_avg_pool2d(expected, 1)
+                elif names is not BLOCKS[-2]:
+                    expected = F.max_pool2d(expected, 3, stride=2)
+                assert torch.equal(found, expected)
+            assert found.abs().mean() > 1e-3
+            channels.append(found.shape[1])
+            images = found
+    assert channels == [*inception.LAYERS]
 
 
-def test_the_extractor_works_without_either_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = torch.randint(256, (1, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    found = []
-    for missing in PACKAGES:
-        with monkeypatch.context() as patch, torch.inference_mode():
-            without(patch, missing)
-            found.append(inception.load(CPU)(pixels))
-    assert torch.equal(*found)  # with the batch norms folded too
+@pytest.mark.parametrize("change", ["missing", "shape", "further"])
+def test_weights_that_do_not_fit_are_refused(state: dict[str, torch.Tensor], change: str) -> None:
+    name, changed = "Mixed_7c.branch3x3dbl_3b.conv.weight", dict(state)
+    if change == "missing":
+        del changed[name]
+    elif change == "shape":
+        changed[name] = changed[name].transpose(2, 3)
+    else:
+        changed["AuxLogits.fc.weight"] = torch.zeros(1)
+    with pytest.raises(RuntimeError, match="AuxLogits" if change == "further" else "branch3x3dbl_3b"):
+        InceptionNetwork(changed)
 
 
-def test_a_package_that_does_not_fit_the_installed_torchvision_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise AttributeError("module 'torchvision.models.inception' has no attribute 'InceptionA'")
-
-    monkeypatch.setattr(pytorch_fid, "fid_inception_v3", broken)
-    assert inception.load(CPU).protocol["layer"] == "final average pooling, 2048 features"
-
-
-def test_without_both_packages_the_reason_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, *PACKAGES)
-    with pytest.raises(ExtractorUnavailable, match="pip install pytorch-fid, or torch-fidelity"):
-        inception.load(CPU)
-
-
-def test_building_changes_neither_package() -> None:
-    modules = pytorch_fid, torch_fidelity
-    before = [module.load_state_dict_from_url for module in modules]
-    with pytest.raises(RuntimeError):
-        inception_network.build_network({})
-    assert [module.load_state_dict_from_url for module in modules] == before
-
-
-def test_no_other_module_imports_the_packages() -> None:
+def test_no_module_imports_the_ports() -> None:
     root = Path(inception.__file__).parents[2]
     importing = re.compile(r"""(import |from |import_module\(["'])(pytorch_fid|torch_fidelity)""")
-    found = [path.name for path in root.rglob("*.py") if importing.search(path.read_text())]
-    assert found == ["inception_network.py"]
+    assert [path.name for path in root.rglob("*.py") if importing.search(path.read_text())] == []

@@ -23,7 +23,7 @@ def directions(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
 
 
 def values(features: Tensor) -> list[float]:
-    return [value for value, _ in scores(features, (), ORDERS)]
+    return [one.value for one in scores(features, (), ORDERS)]
 
 
 def test_orthogonal_samples_count_one_each_and_copies_count_once() -> None:
@@ -69,10 +69,18 @@ def test_the_authors_package_gives_the_same_numbers() -> None:
 def test_the_jackknife_is_that_of_leaving_blocks_and_pairs_of_them_out(d: int) -> None:
     x = directions(37, d, 4, 0.3)
     deletions = Deletions(make_blocks(37, torch.Generator().manual_seed(0), 6))
-    for order, (value, error) in zip(ORDERS, scores(x, deletions.blocks, ORDERS), strict=True):
+    for order, (value, error, _) in zip(ORDERS, scores(x, deletions.blocks, ORDERS), strict=True):
         left = []
         for rows in deletions.rows:
             kept = x[rows_outside(rows, 37)]
             left.append(vendi_score(torch.linalg.eigvalsh(kept @ kept.T / len(kept)), order))
         expected = deletions.standard_error(value, torch.tensor(left, dtype=torch.float64))
         assert error == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_error_of_order_infinity_is_marked_where_the_largest_eigenvalue_may_be_one_of_several() -> None:
+    blocks = make_blocks(200, torch.Generator().manual_seed(0))
+    for seed in range(5):
+        alike, common = (scores(directions(200, 16, seed, shift), blocks, ORDERS) for shift in (0.0, 1.0))
+        assert [one.conservative for one in alike] == [False, False, False, True]
+        assert not any(one.conservative for one in common)

@@ -66,6 +66,12 @@ def evaluation(samples: Images, train: Images | None = None) -> CellEvaluation:
     return CellEvaluation(**sets, device=torch.device("cpu"), extractors={})  # type: ignore[arg-type]
 
 
+def test_the_images_that_classifiers_are_tested_on_are_no_samples() -> None:
+    found = measure(evaluation(Images(*(one[:30] for one in halves(40, 4)))))
+    assert isinstance(found, Unavailable)
+    assert "the samples are held-out images" in found.reason
+
+
 def test_the_null_is_what_training_images_reach() -> None:
     found = measure(evaluation(Images(*halves(160, 1))))
     assert isinstance(found, Estimate)

@@ -70,6 +70,26 @@ def test_few_cells_are_one_page_without_a_folder(run: RunDirectory, tmp_path: Pa
     assert 'id="cells"' in (tmp_path / "one.html").read_text() and not (tmp_path / "one").exists()
 
 
+def test_pages_that_a_larger_report_has_left_are_removed_and_nothing_else(run: RunDirectory) -> None:
+    _report(run)
+    folder, own = run.path / "report", "<p>my notes</p>"
+    (folder / "page-100.html").write_text((folder / "page-001.html").read_text())
+    (folder / "page-101.html").write_text(own)
+    (folder / "page-of-mine.html").write_text((folder / "page-001.html").read_text())
+    write_report(run.path / "report.html", [_loaded(run)])
+    others = ["page-101.html", "page-of-mine.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"page-00{n}.html" for n in range(1, 5)] + others
+    one_page = {(run.name, "gan-1-0")}
+    write_report(run.path / "report.html", [_loaded(run)], one_page)
+    assert sorted(path.name for path in folder.iterdir()) == others
+    assert (folder / "page-101.html").read_text() == own
+    for name in others:
+        (folder / name).unlink()
+    _report(run)
+    write_report(run.path / "report.html", [_loaded(run)], one_page)
+    assert not folder.exists()
+
+
 def _report(run: RunDirectory) -> dict[str, list[str]]:
     """Write the report; return the ids of the cells on each page."""
     write_report(run.path / "report.html", [_loaded(run)])

@@ -34,6 +34,8 @@ def ranked(path: Path, *cells: CellResult, column: str = "fd-cnn", over_seeds: b
 
 def of(table: Table, column: str = "fd-cnn") -> list[Rank | None]:
     found = ranks(table.rows, find_column(table, column))
+    marked = [column in row.values and row.values[column].best for row in table.rows]  # found without all ranks
+    assert marked == [rank is not None and rank.best for rank in found]
     assert all(rank is None for row, rank in zip(table.rows, found, strict=True) if row.kind == "reference")
     return [rank for row, rank in zip(table.rows, found, strict=True) if row.kind == "cell"]
 

@@ -123,6 +123,13 @@ def test_reference_rows_stand_at_the_end_per_dataset(tmp_path: Path) -> None:
     assert len([row for row in twice.rows if row.kind == "reference"]) == 4
 
 
+def test_what_only_reference_rows_lack_is_no_column(tmp_path: Path) -> None:
+    rows = reference()
+    noise = changed(rows.rows[1], unavailable=[Unavailable("per-class-fashion-cnn", "the samples have no classes")])
+    run = stored(tmp_path / "run", cell("gan-1"), references=(changed(rows, rows=[noise]),))
+    assert "per-class-fashion-cnn" not in shown(make_table(run.read()))
+
+
 def test_a_reference_with_another_count_of_images_says_so(tmp_path: Path) -> None:
     rows = reference()
     fewer = changed(rows.rows[0], estimates=[estimate("fd-cnn", 1.25, 0.04, n=500)])

@@ -71,6 +71,21 @@ def test_sorting_is_by_number_missing_last_references_at_the_end(table: Table) -
     assert order(table, "-model") == ["d", "c", "b", "a", *references]
 
 
+@pytest.mark.parametrize(
+    ("sort", "models"),
+    [(None, ["b", "a"]), ("images/s", ["b", "a"]), ("-images/s", ["c", "a"]), ("-model", ["d", "c"])],
+)
+def test_of_many_rows_the_first_are_shown_and_the_caption_says_so(
+    table: Table, sort: str | None, models: list[str]
+) -> None:
+    shown = json.loads(render(table, "json", sort, most_rows=2))
+    assert [row["model"] for row in shown["rows"] if row["kind"] == "cell"] == models
+    assert [row["model"] for row in shown["rows"] if row["kind"] == "reference"] == ["real held-out", "noise"]
+    by = (sort or "fd-cnn").removeprefix("-")
+    assert shown["caption"].endswith(f" · the first 2 of 4 rows by {by} (all: --rows 0)")
+    assert render(table, "plain", sort, most_rows=4) == render(table, "plain", sort)
+
+
 def test_csv_carries_raw_numbers(table: Table) -> None:
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
     first = rows[0]

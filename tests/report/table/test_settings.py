@@ -51,6 +51,11 @@ def test_the_usual_recipe_adds_nothing_to_the_caption_and_how_one_measures_neith
     assert "=" not in caption(resolve_recipe({"energy_seconds": 0.0, "warmup_steps": 3}).settings)
 
 
+def test_one_of_a_kind_has_no_plural() -> None:
+    assert caption({"cores": 1.0, "threads": 1, "images": 1000}).startswith("1 core · 1 thread · 1,000 images")
+    assert caption({"cores": 16.0, "threads": 10}).startswith("16 cores · 10 threads")
+
+
 def test_what_only_one_row_has_is_a_column_and_no_claim_about_all_rows() -> None:
     rows = [{"model": "gan", "seed": 0}, {"model": "gan", "seed": 0, "init_from": "run:gan", "dropout": 0.5}]
     settings = divide(rows)

@@ -15,12 +15,15 @@ from PIL import Image
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.published.decode_images import decode
-from genbench.builtin.datasets.published.files import Source, source, states, verify
+from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import CelebAOptions
 
 _FOLDER, _IMAGES, _ARCHIVE = "celeba", "img_align_celeba", "img_align_celeba.zip"
+_URL = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"  # of Google Drive, by file
 _LISTS = (
     "list_attr_celeba.txt",
     "identity_CelebA.txt",
@@ -37,15 +40,16 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
     verified by torchvision's checksums; there are none for extracted images. Raises `DataError` where the files are
     damaged or unavailable.
     """
-    from torchvision.datasets import CelebA
-
+    CelebA = torchvision_datasets().CelebA
     sums = {name: md5 for _, md5, name in CelebA.file_list}
-    place = _source(options, cache, {name: sums[name] for name in _LISTS})
-    place.obtain(lambda root: _download(root / _FOLDER, CelebA))
+    folder = Path(options.root).expanduser() if options.root else cache
+    extracted = (folder / _FOLDER / _IMAGES).is_dir()
+    place = _source(options, cache, {name: sums[name] for name in (*_LISTS, *([] if extracted else [_ARCHIVE]))})
+    place.obtain([Download([_URL.format(number)], f"{_FOLDER}/{name}", md5) for number, md5, name in CelebA.file_list])
     place.verify()
     image_folder = place.root / _FOLDER / _IMAGES
-    if not image_folder.is_dir():
-        _extract(place, sums[_ARCHIVE])
+    if not extracted:
+        _extract(place)
     train, test = (_images(CelebA(place.root, split), image_folder, options, cache) for split in ("train", "test"))
     named = options.attribute != "none"
     return ImageData(
@@ -65,25 +69,13 @@ def _source(options: CelebAOptions, cache: Path, sums: dict[str, str]) -> Source
     return source("CelebA", options.root, cache, files, fetch, _FOLDER)
 
 
-def _download(folder: Path, dataset: Any) -> None:
-    from torchvision.datasets.utils import download_file_from_google_drive
-
-    for number, md5, name in dataset.file_list:
-        download_file_from_google_drive(number, folder, name, md5)
-
-
-def _extract(place: Source, md5: str) -> None:
+def _extract(place: Source) -> None:
     """Extract the archive next to the lists; the folder appears completely or not at all."""
-    from torchvision.datasets.utils import extract_archive
-
     folder = place.root / _FOLDER
     archive = folder / _ARCHIVE
-    if not archive.is_file():
-        raise DataError(f"CelebA has neither {_IMAGES} nor {_ARCHIVE} in {folder}.", place.advice)
-    verify(archive, md5, place.advice)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
-            extract_archive(archive, scratch)
+            torchvision_datasets().utils.extract_archive(archive, scratch)
             Path(scratch, _IMAGES).rename(folder / _IMAGES)
     except OSError as error:
         raise DataError(
@@ -104,5 +96,6 @@ def _images(split: Any, image_folder: Path, options: CelebAOptions, cache: Path)
         raise DataError(
             f"CelebA's list of attributes has no {options.attribute}.",
             f"It has: {', '.join(name for name in split.attr_names if name)}.",
+            code="GB103",
         )
     return Images(pixels, split.attr[:, split.attr_names.index(options.attribute)].to(torch.int64))

@@ -9,6 +9,8 @@ import torch
 
 from genbench import ImageData, Images
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import PublishedOptions
@@ -23,11 +25,11 @@ def load(options: PublishedOptions, cache: Path) -> ImageData:
     The files are pickles, which can execute code: torchvision reads them only after each was found to have the
     published checksum.
     """
-    from torchvision.datasets import CIFAR10
-
+    CIFAR10 = torchvision_datasets().CIFAR10
     meta = CIFAR10.meta
     place = _source(options, cache, {**dict(CIFAR10.train_list + CIFAR10.test_list), meta["filename"]: meta["md5"]})
-    place.obtain(lambda root: CIFAR10(root, download=True))
+    archive = Download([CIFAR10.url], CIFAR10.filename, CIFAR10.tgz_md5)
+    place.obtain([archive], lambda root: CIFAR10(root, download=True))  # which finds the archive and extracts it
     place.verify()
     train, test = CIFAR10(place.root, train=True), CIFAR10(place.root, train=False)
     return ImageData(train=_images(train), test=_images(test), class_names=tuple(train.classes))

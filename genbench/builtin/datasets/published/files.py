@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from genbench import DataError
+from genbench.builtin.download import Download
 
 
 @dataclass(frozen=True)
@@ -38,31 +40,37 @@ class Source:
         for name, md5 in self.files.items():
             verify(self.root / name, md5, self._again(self.root / name))
 
-    def obtain(self, download: Callable[[Path], object]) -> None:
-        """Ensure that all files exist, by `download(root)` into the cache if necessary.
+    def obtain(self, downloads: Sequence[Download], extract: Callable[[Path], object] = lambda _: None) -> None:
+        """Ensure that all files exist, by downloads into the cache and `extract(root)` if necessary.
 
         Raises `DataError` where they are missing and must not, or cannot, be downloaded.
         """
         if not self.missing:
             return
         if self.chosen:
-            raise DataError(f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice)
+            raise DataError(
+                f"{self.title} is incomplete in {self.root}: {_listed(self.missing)}.", self.advice, code="GB301"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with (self.root / ".downloading").open("w") as lock:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # another cell of the run may be downloading the same files
+            with contextlib.ExitStack() as held:
+                with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks
+                    # another cell of the run may be downloading the same files
+                    held.enter_context(filelock.FileLock(self.root / ".downloading"))
                 if self.missing:
+                    for download in downloads:
+                        download.fetch(self.root)
                     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                        download(self.root)
-        except Exception as error:  # network, disk, archive, or a missing package that only downloads need
+                        extract(self.root)
+        except Exception as error:  # network, disk, or archive
             reason = str(error).strip() or type(error).__name__
             raise self._failed(f"downloading it failed: {reason}") from error
         if self.missing:
             raise self._failed(f"after the download {_listed(self.missing)}")
 
     def _failed(self, why: str) -> DataError:
-        return DataError(f"{self.title} is not in {self.root}, and {why}", self.advice)
+        reason = why.removesuffix(".")
+        return DataError(f"{self.title} is not in {self.root}, and {reason}.", self.advice, code="GB301")
 
     def _again(self, file: Path) -> str:
         return self.advice if self.chosen else f"Delete {file}: it will be downloaded again. {self.advice}"
@@ -85,6 +93,7 @@ def source(title: str, root: str, cache: Path, files: Mapping[str, str], fetch: 
             raise DataError(
                 f"{title}: the root {root!r} is not a folder.",
                 "Set it to the folder that was given to torchvision as root.",
+                code="GB305",
             )
     return Source(title, place, bool(root), files, f"Put {fetch} into {place / into}.")
 

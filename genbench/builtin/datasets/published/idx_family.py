@@ -13,6 +13,7 @@ from torch import Tensor
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.idx import parse_idx
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.download import Download
 
 _FILES = (
     "train-images-idx3-ubyte",
@@ -36,7 +37,12 @@ def load(name: str, dataset: Any, root: str, cache: Path) -> ImageData:
             f"{name}: {place.root / name / 'raw'} contains only extracted files, which have no published checksum",
         )
     else:
-        place.obtain(lambda root: dataset(root, download=True))
+        place.obtain(
+            [
+                Download([f"{mirror}{file}" for mirror in dataset.mirrors], f"{name}/raw/{file}", md5)
+                for file, md5 in dataset.resources
+            ]
+        )
         place.verify()
         arrays = [_read(place.root / name / "raw" / f"{file}.gz", place) for file in _FILES]
     train_images, train_labels, test_images, test_labels = arrays

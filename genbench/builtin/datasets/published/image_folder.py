@@ -20,6 +20,7 @@ from genbench.builtin.datasets.folder import (
 )
 from genbench.builtin.datasets.image_file import SUFFIXES
 from genbench.builtin.datasets.pixel_buffer import Array, select
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import ImageFolderOptions
@@ -33,7 +34,9 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
     `DataError` where the folder has another layout or too few images.
     """
     if options.channels not in (1, 3):
-        raise DataError(f"image-folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
+        raise DataError(
+            f"image-folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.", code="GB103"
+        )
     root = checked_root(options.path, "image-folder")
     train_root, test_root = splits(root)
     classes, train_pixels, train_labels, skipped = _read(root, train_root, options, cache)
@@ -51,7 +54,9 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
                 "Give both the same sub-folders.",
             )
     if not len(train_labels):
-        raise DataError(f"{train_root} has too few readable images to hold one out.", "Choose a folder with more.")
+        raise DataError(
+            f"{train_root} has too few readable images to hold one out.", "Choose a folder with more.", code="GB304"
+        )
     return ImageData(
         train=Images(torch.from_numpy(train_pixels), torch.from_numpy(train_labels)),
         test=Images(torch.from_numpy(test_pixels), torch.from_numpy(test_labels)),
@@ -80,10 +85,8 @@ def _read(
     root: Path, folder: Path, options: ImageFolderOptions, cache: Path
 ) -> tuple[list[str], Array, np.ndarray[tuple[int], np.dtype[np.int64]], list[str]]:
     """Return class names, pixels, labels and what was skipped."""
-    from torchvision.datasets import ImageFolder
-
     try:
-        found = ImageFolder(str(folder), is_valid_file=_is_image)
+        found = torchvision_datasets().ImageFolder(str(folder), is_valid_file=_is_image)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} does not have the layout CLASS/image: {error}",
@@ -96,7 +99,9 @@ def _read(
     skipped = [f"{printable(path.relative_to(root))} ({why})" for path, why in zip(paths, reasons, strict=True) if why]
     labels = np.array(found.targets, dtype=np.int64)
     if not readable.any():
-        raise DataError(f"{folder} has no readable image. {summarise_skipped(skipped)}", "Repair these files.")
+        raise DataError(
+            f"{folder} has no readable image. {summarise_skipped(skipped)}", "Repair these files.", code="GB304"
+        )
     if not readable.all():
         pixels, labels = select(pixels, readable, cache), labels[readable]
     return list(found.classes), pixels, labels, skipped

@@ -31,7 +31,9 @@ def load(options: LSUNOptions, cache: Path) -> ImageData:
     try:
         lmdb = importlib.import_module("lmdb")
     except ImportError as error:
-        raise DataError("LSUN needs the package lmdb, which is not installed.", "Run `pip install lmdb`.") from error
+        raise DataError(
+            "LSUN needs the package lmdb, which is not installed.", "Run `pip install lmdb`.", code="GB403"
+        ) from error
     train, test = (_images(lmdb, folder, options.size, cache) for folder in _databases(options, cache))
     return ImageData(train=Images(train), test=Images(test))
 
@@ -52,6 +54,7 @@ def _images(lmdb: Any, folder: Path, size: int, cache: Path) -> torch.Tensor:
             f"There is no database {folder}.",
             f"Download {folder.name.removesuffix('_lmdb')} with the script of https://github.com/fyu/lsun, extract it "
             f"into {folder.parent}, or set lsun.root to its folder.",
+            code="GB301",
         )
     try:
         with lmdb.open(str(folder), readonly=True, lock=False, readahead=True, max_readers=1) as environment:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from genbench import ImageData
 from genbench.builtin.datasets.published import idx_family
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import PublishedOptions
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
     """Return both published splits; raise `DataError` where the files are damaged or unavailable."""
-    from torchvision.datasets import MNIST
-
-    return idx_family.load("MNIST", MNIST, options.root, cache)
+    return idx_family.load("MNIST", torchvision_datasets().MNIST, options.root, cache)
 
 
 def signature(options: PublishedOptions, cache: Path) -> str:

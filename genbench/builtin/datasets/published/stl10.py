@@ -14,6 +14,8 @@ from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.pixel_buffer import Array
 from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import STL10Options
@@ -35,11 +37,11 @@ def load(options: STL10Options, cache: Path) -> ImageData:
     through torchvision's class, which provides the checksums and the download. Raises `DataError` where they are
     damaged or unavailable.
     """
-    from torchvision.datasets import STL10
-
+    STL10 = torchvision_datasets().STL10
     published = dict(STL10.train_list + STL10.test_list)
     place = _source(options, cache, {name: published[name] for name in _needed(options)})
-    place.obtain(lambda root: STL10(root, download=True))
+    archive = Download([STL10.url], STL10.filename, STL10.tgz_md5)
+    place.obtain([archive], lambda root: STL10(root, download=True))  # which finds the archive and extracts it
     place.verify()
     folder, labelled = place.root / _FOLDER, options.split == "train"
     parts = [_map(folder / _FILES[split][0]) for split in options.split.split("+")]

@@ -10,6 +10,8 @@ import torch
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.published.files import Source, source, states
+from genbench.builtin.datasets.published.torchvision_classes import torchvision_datasets
+from genbench.builtin.download import Download
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import PublishedOptions
@@ -19,11 +21,10 @@ _FILES = ("train_32x32.mat", "test_32x32.mat")
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
     """Return the splits `train` and `test`, digit 0 as class 0; raise `DataError` where the files are unavailable."""
-    from torchvision.datasets import SVHN
-
+    SVHN = torchvision_datasets().SVHN
     lists = SVHN.split_list
     place = _source(options, cache, {lists[split][1]: lists[split][2] for split in ("train", "test")})
-    place.obtain(lambda root: [SVHN(root, split, download=True) for split in ("train", "test")])
+    place.obtain([Download(lists[split][:1], *lists[split][1:]) for split in ("train", "test")])
     place.verify()
     try:
         train, test = (_images(SVHN(place.root, split)) for split in ("train", "test"))

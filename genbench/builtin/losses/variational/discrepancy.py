@@ -34,6 +34,7 @@ def mmd(latents: Tensor, prior: Tensor) -> Tensor:
         raise genbench.GenbenchError(
             "The MMD compares the latents of a batch with each other, but this batch has a single image.",
             "Use --batch-size 2 or more.",
+            code="GB509",
         )
     across = inverse_multiquadratic(latents, prior).mean()
     return _mean_of_pairs(latents) + _mean_of_pairs(prior) - 2 * across

@@ -82,9 +82,11 @@ def _require_sizes(batch: int, train_size: int) -> None:
         raise genbench.GenbenchError(
             "beta-tc-vae estimates q(z) from the other images of a batch, but this batch has a single image.",
             "Use --batch-size 2 or more.",
+            code="GB509",
         )
     if train_size < batch:
         raise genbench.GenbenchError(
             f"beta-tc-vae needs the number of training images, but received {train_size} with a batch of {batch}.",
             "The family must fill Posterior.train_size.",
+            code="GB509",
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import sys
+
+from genbench.system.means import uses_linux
 
 PR_SET_PDEATHSIG = 1  # the signal that this process gets when its parent dies
 
 
 def prctl(option: int, value: int) -> None:
     """Set a property of this process on Linux; do nothing elsewhere."""
-    if sys.platform == "linux":
+    if uses_linux():
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

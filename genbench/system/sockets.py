@@ -1,4 +1,4 @@
-"""The sockets that processes listen on, from the tables of the Linux kernel."""
+"""The sockets that processes listen on, from the tables of the Linux kernel or through psutil."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from genbench.system.means import psutil, uses_linux
 
 _LISTENING = "0A"  # state of a TCP socket in /proc/net/tcp
 
@@ -24,20 +26,10 @@ class Listener(NamedTuple):
         return ipaddress.ip_address(self.address).is_loopback
 
 
-def process_tree(pid: int) -> set[int]:
-    """Return a process and all its descendants."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
 def listeners(pids: Iterable[int]) -> set[Listener]:
-    """Return the TCP sockets on which these processes accept connections; none where there is no /proc."""
+    """Return the TCP sockets on which these processes accept connections."""
+    if not uses_linux():
+        return _listeners_by_psutil(pids)
     inodes = set()
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -47,6 +39,16 @@ def listeners(pids: Iterable[int]) -> set[Listener]:
                     if target.startswith("socket:["):
                         inodes.add(target[8:-1])
     return {listener for table in ("tcp", "tcp6") for inode, listener in _table(table) if inode in inodes}
+
+
+def _listeners_by_psutil(pids: Iterable[int]) -> set[Listener]:
+    library, found = psutil(), set()
+    for pid in pids:
+        with contextlib.suppress(library.Error):
+            for connection in library.Process(pid).net_connections("tcp"):
+                if connection.status == library.CONN_LISTEN:
+                    found.add(Listener(connection.laddr.ip, connection.laddr.port))
+    return found
 
 
 def _table(name: str) -> list[tuple[str, Listener]]:

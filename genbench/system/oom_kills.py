@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def kernel_memory_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory in this container, or else on this machine."""
+    """Return how many processes the kernel has killed for lack of memory in this container, or else on this machine.
+
+    Only Linux counts them: elsewhere it is always 0.
+    """
     for name in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with contextlib.suppress(OSError):
             for line in Path(name).read_text(encoding="ascii").splitlines():

@@ -1,0 +1,38 @@
+"""The code that explains the status of a cell, see `genbench explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from genbench.results.schema import CellResult, Status
+
+CODES: MappingProxyType[Status, str] = MappingProxyType(
+    {
+        "failed": "GB501",
+        "oom": "GB502",
+        "timeout": "GB503",
+        "diverged": "GB504",
+        "collapsed": "GB505",
+        "skipped": "GB506",
+    }
+)
+WORKER_LOST = "GB507"
+GPU_FAILED = "GB404"
+CONNECTION_LOST = "GB406"
+METRIC_FAILED = "GB601"
+DAMAGED = "GB703"
+
+
+def code_of(result: CellResult) -> str:
+    """Return the code of a cell: the stored one, or, also for results without one, that of its status; 'ok' has none.
+
+    A stored code concerns the status `failed`; a cell that ended otherwise is explained by its status.
+    """
+    stored = result.code if result.status == "failed" else ""
+    return stored or CODES.get(result.status, "")
+
+
+def codes_of(results: Iterable[CellResult]) -> tuple[str, ...]:
+    """Return the codes of cells that failed, each once; a skipped cell has not failed."""
+    return tuple(sorted({code_of(result) for result in results if result.status not in ("ok", "skipped")}))
