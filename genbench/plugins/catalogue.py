@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+from genbench.api.discriminators import unfit_output
 from genbench.api.recipe import RECIPE_FIELDS, resolve_recipe
 from genbench.api.specs import (
     DatasetSpec,
@@ -58,6 +59,8 @@ SINGULAR: dict[Kind, str] = {
     "executors": "executor",
 }
 
+_MISTAKEN: tuple[Kind, ...] = ("models", "losses", "families")  # kinds whose names are taken for one another
+
 
 @dataclass(frozen=True)
 class Entry(Generic[S]):
@@ -104,6 +107,7 @@ class Catalogue:
                 code="GB202",
             )
         self._raise_if_in_package(kind, name)
+        self._raise_if_of_another_kind(kind, name)
         names = sorted(name for name, entry in entries.items() if not _names_its_extractor(entry.spec))
         known = f"{kind.capitalize()}: {', '.join(names) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
@@ -125,6 +129,32 @@ class Catalogue:
                 f"Install it: {package.installation}.",
                 code="GB403",
             )
+
+    def _raise_if_of_another_kind(self, kind: Kind, name: str) -> None:
+        """Raise `UsageError` for a loss or family in the place of a model, or a model or family in that of a loss."""
+        if kind not in ("models", "losses"):
+            return
+        for other in (mistaken for mistaken in _MISTAKEN if mistaken != kind):
+            self._raise_if_in_package(other, name)
+            if name in self.entries(other):
+                mistake = f"'{name}' is a {SINGULAR[other]}, not a {SINGULAR[kind]}."
+                raise UsageError(mistake, self._usage_of(other, name))
+
+    def _usage_of(self, kind: Kind, name: str) -> str:
+        """Return how to use a model, a loss or a family in a request."""
+        if kind == "models":
+            return f"Write --models {name}."
+        if kind == "losses":
+            models = self._models_for(self.losses[name].spec)
+            return f"Name a model to use it with: --models {models[0]} --losses {name}." if models else ""
+        members = [model for model, entry in self.models.items() if entry.spec.family == name]
+        return f"Its models: {', '.join(members) or 'none is installed'}."
+
+    def _models_for(self, loss: LossSpec) -> list[str]:
+        """Return the models that a loss works with, the ones whose default it is first."""
+        specs = [entry.spec for entry in self.models.values() if entry.spec.family == loss.family]
+        fitting = [spec for spec in specs if not unfit_output(spec.discriminator_output, loss.discriminator_outputs)]
+        return [spec.name for spec in sorted(fitting, key=lambda spec: spec.default_loss != loss.name)]
 
     def quarantine_hints(self) -> list[str]:
         """Return a sentence for each quarantined plugin that may register the name: what it registers is unknown."""

@@ -23,6 +23,7 @@ from genbench.results.schema import STATUSES, CellResult
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+FAMILIES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "models").glob("*.md")}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -79,7 +80,7 @@ def test_every_model_has_a_row_with_its_sizes_default_loss_recipe_and_paper() ->
     usual = {"batch_size": 64, "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "discriminator_steps": 1}
     assert usual.items() <= resolve_recipe().settings.items()
     for family in built_in("families"):
-        section = DOCS["models"].split(f"### Family `{family.name}`", maxsplit=1)[1].split("\n#")[0]
+        section = FAMILIES[family.name].split("\n## Models\n", maxsplit=1)[1].split("\n#")[0]
         for model in (model for model in built_in("models") if model.family == family.name):
             _, _, sizes, latents, what, loss, recipe, paper, _ = rows(section)[model.name].split("|")
             expected = ", ".join(str(size) for size in dict.fromkeys(s[1] for s in model.image_shapes or ()))
@@ -94,12 +95,13 @@ def test_every_model_has_a_row_with_its_sizes_default_loss_recipe_and_paper() ->
 
 def test_every_loss_has_a_row_with_its_options_defaults_recipe_and_source() -> None:
     shared = {"likelihood", "sigma"}
-    found = rows(DOCS["models"].split("## Losses", maxsplit=1)[1].split("### What introductory texts")[0])
+    sections = {name: page.split("\n## Losses\n", maxsplit=1)[1].split("\n## ")[0] for name, page in FAMILIES.items()}
+    found = {name: rows(section) for name, section in sections.items()}
     defaults = {
         loss.name: {option.name: option.default for option in loss.option_schema} for loss in built_in("losses")
     }
     for loss in built_in("losses"):
-        row = found[loss.name]
+        row = found[loss.family][loss.name]
         own = {name: value for name, value in defaults[loss.name].items() if name not in shared}
         inherited = defaults["elbo"] if "those of `elbo`" in row else {}
         for name, value in own.items():
@@ -115,7 +117,7 @@ def test_every_loss_has_a_row_with_its_options_defaults_recipe_and_source() -> N
 def test_every_likelihood_is_documented() -> None:
     (elbo,) = (loss for loss in built_in("losses") if loss.name == "elbo")
     (likelihood,) = (option for option in elbo.option_schema if option.name == "likelihood")
-    assert set(likelihood.choices) <= rows(DOCS["models"]).keys()
+    assert set(likelihood.choices) <= rows(FAMILIES["variational"]).keys()
 
 
 def test_every_dataset_has_a_row_with_its_shape_modes_and_licence() -> None:

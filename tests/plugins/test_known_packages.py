@@ -76,6 +76,27 @@ def test_a_metric_of_an_installed_package_under_another_name_is_named(builtin: C
         there.require("metrics", "fdd")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "cause", "cure"),
+    [
+        ("models", "wgan-gp", "'wgan-gp' is a loss, not a model.", "--models gan --losses wgan-gp."),
+        ("models", "hinge", "'hinge' is a loss, not a model.", "--models sn-dcgan --losses hinge."),  # its default
+        ("models", "ebgan", "'ebgan' is a loss, not a model.", "--models began --losses ebgan."),  # it takes energies
+        ("losses", "dcgan", "'dcgan' is a model, not a loss.", "Write --models dcgan."),
+        ("models", "vector-quantised", "'vector-quantised' is a family, not a model.", "Its models: vq-vae."),
+        ("losses", "variational", "'variational' is a family, not a loss.", "Its models: vae, "),
+        ("models", "flow-matching", "The loss 'flow-matching' is in the package genbench-diffusion", "pip install"),
+    ],
+)
+def test_a_name_of_another_kind_is_answered_with_its_use(
+    builtin: Catalogue, kind: Kind, name: str, cause: str, cure: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        builtin.require(kind, name)
+    assert cause in raised.value.cause
+    assert cure in raised.value.cure
+
+
 def test_a_name_that_nothing_brings_is_unknown(builtin: Catalogue) -> None:
     with pytest.raises(UsageError, match=r"Unknown metric 'fidd'\. Did you mean 'fid'"):
         builtin.require("metrics", "fidd")
