@@ -83,7 +83,7 @@ lint:
     ruff format --check .
     lint-imports
     zizmor --offline --quiet .github action.yml
-    git ls-files -z | xargs -0 codespell
+    codespell .
 
 # Check types
 types:

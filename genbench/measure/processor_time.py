@@ -7,10 +7,12 @@ of each living child). Children that have ended are added in microseconds (getru
 from __future__ import annotations
 
 import contextlib
-import resource
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from genbench.system.means import psutil, uses_linux
 
 _SCHEDULED = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h: time in which the process was on a processor
 
@@ -18,11 +20,25 @@ _SCHEDULED = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h: time in which t
 def processor_seconds() -> float:
     """Return the processor time so far, of this process, its threads and its children; only differences mean something.
 
-    Descendants that live are found on Linux only.
+    Elsewhere than on Linux, it is in the steps of psutil, and on Windows without children that have ended.
     """
+    if not uses_linux():
+        return _by_psutil()
+    import resource
+
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     living = sum(_seconds_of(process) for process in _descendants("self"))
     return time.process_time() + ended.ru_utime + ended.ru_stime + living
+
+
+def _by_psutil() -> float:
+    times, library = os.times(), psutil()
+    found = times.user + times.system + times.children_user + times.children_system
+    for child in library.Process().children(recursive=True):
+        with contextlib.suppress(library.Error):  # it has just ended
+            used = child.cpu_times()
+            found += used.user + used.system
+    return float(found)
 
 
 def _seconds_of(process: int) -> float:
