@@ -5,6 +5,7 @@ On Linux, GENBENCH_PORTABLE=1 chooses the latter, so that they can be tested the
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -19,6 +20,4 @@ def uses_linux() -> bool:
 
 def psutil() -> Any:
     """Return the package psutil, which tells what other systems know about processes and memory."""
-    import psutil
-
-    return psutil
+    return importlib.import_module("psutil")

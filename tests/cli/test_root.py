@@ -242,13 +242,14 @@ def test_a_full_disk_behind_standard_output_is_reported() -> None:
     assert (
         done.stderr
         == "Error: Cannot write: [Errno 28] No space left on device.\nFree some disk space, or write elsewhere.\n"
+        "More: genbench explain GB702\n"
     )
 
 
 @pytest.mark.slow
 def test_an_encoding_without_arrows_and_dots_is_no_error() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([*GENBENCH, "list", "losses"], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run([*GENBENCH, "list", "metrics"], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "?" in done.stdout
 

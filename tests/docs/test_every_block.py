@@ -99,7 +99,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "results" / "seeds", folder / "submitted" / "run")
     for name in ("photos", "generated"):
         (folder / name).mkdir()
-        for number in range(24):
+        for number in range(48):
             pixels = [(37 * number + 11 * place) % 256 for place in range(32 * 32 * 3)]
             Image.frombytes("RGB", (32, 32), bytes(pixels)).save(folder / name / f"{number}.png")
     (folder / "plan.toml").write_text(
@@ -123,7 +123,8 @@ def small(command: str) -> list[str]:
     words = [{"RUN": several, "RUN…": several}.get(word, word) for word in words]
     if verb == "run" and "--resume" not in words:
         words += [*TINY[: TINY.index("--metrics")], "--device", "cpu", "--threads", "1"]
-        words += [] if any(flag in words for flag in NEEDS_METRICS) else ["--metrics", ""]
+        metrics = ["--metrics", "fd" if "--out" in words else ""]  # further commands name what stands there
+        words += [] if any(flag in words for flag in NEEDS_METRICS) else metrics
     if verb == "tune":
         words += ["--profile", "smoke", "--images", "64", "--samples", "16", "--device", "cpu", "--trials", "2"]
         words += ["--final-seeds", "2"]
@@ -148,7 +149,8 @@ def test_the_commands_of_a_page(page: str, library: Path, tmp_path: Path) -> Non
             if runs_elsewhere(page, command):
                 continue
             words = small(command)
-            words = [str(found) for word in words for found in (sorted(here.glob(word)) if "/*" in word else [word])]
+            runs = sorted(file.parent for file in here.glob("results/*/run.json"))
+            words = [str(found) for word in words for found in (runs if word == "results/*" else [word])]
             if "--out" in words and words[0] == "run":
                 shutil.rmtree(here / words[words.index("--out") + 1], ignore_errors=True)
             done = warm.command(*words, cwd=here)
