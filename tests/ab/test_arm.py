@@ -149,7 +149,7 @@ def test_a_stopped_comparison_leaves_its_evidence_and_nothing_else(
 
 @pytest.mark.slow
 def test_a_full_disk_loses_the_measurements_but_not_the_verdict(repository: Path) -> None:
-    flags = ["--out", "/dev/full/evidence", "--max-minutes", "0", "--quiet"]
+    flags = ["--out", "/dev/full/evidence", "--max-minutes", "0", "--decide-by", "wall", "--quiet"]
     done = subprocess.run(command(*flags), cwd=repository, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3, done.stderr
     assert "inconclusive" in done.stdout

@@ -37,6 +37,7 @@ from genbench.process import spawn
 from genbench.process.environment import worker_environment
 
 _ROOT = Path(__file__).parents[2]
+_AT_START = dict(os.environ)  # not what a test has set when the first one needs the server
 _server: tuple[int, socket.socket] | None = None  # of the process with this id
 
 
@@ -196,7 +197,7 @@ def _connect() -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = f"import sys; sys.path[:0] = {[str(_ROOT), str(Path(__file__).parent)]!r}; import forks; forks.serve()"
         # OpenMP and malloc read their settings once, so the forks have those of a worker.
-        process = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=theirs, env=worker_environment())
+        process = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=theirs, env=worker_environment(_AT_START))
         theirs.close()
         _server = os.getpid(), ours
         atexit.register(_stop, *_server, process)
