@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.system.prctl import PR_SET_PDEATHSIG, prctl
 
 MATRIX = 256  # rows and columns of the products: 0.75 MiB of three matrices of single precision
 COPIED_BYTES = 64 << 20  # far more than a processor's caches
