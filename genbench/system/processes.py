@@ -143,7 +143,7 @@ def end_with_parent() -> None:
     if uses_linux():
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_end_after_parent, args=(0.0,), daemon=True).start()
+        threading.Thread(target=_end_after_parent, daemon=True).start()
 
 
 def wait_for_parent() -> None:
@@ -153,9 +153,8 @@ def wait_for_parent() -> None:
         library.Process(int(os.environ.get(PARENT, ""))).wait()
 
 
-def _end_after_parent(seconds: float) -> None:
+def _end_after_parent() -> None:
     wait_for_parent()
-    time.sleep(seconds)
     Tree(os.getpid()).kill()
     os._exit(1)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import forks
 import pytest
-from page_steps import apply, steps
+from page_steps import follow, steps
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -37,17 +37,7 @@ class Reader:
 
     def follow(self, section: str) -> dict[str, str]:
         """Do what a section says; return what each command printed."""
-        where, said = self.home, {}
-        for step in steps(PAGE):
-            if step.section != section:
-                continue
-            if step.diff:
-                apply(step.diff, where)
-            elif step.command.startswith("cd "):
-                where = where / step.command.removeprefix("cd ")
-            else:
-                said[step.command] = self.type_once(where, step.command)
-        return said
+        return {step.command: self.type_once(where, step.command) for where, step in follow(PAGE, self.home, section)}
 
     def type_once(self, where: Path, command: str) -> str:
         """Return what the command prints, typing it unless it has been."""

@@ -29,6 +29,19 @@ def steps(page: str) -> Iterator[Step]:
                 yield Step(section, command=line.strip())
 
 
+def follow(page: str, folder: Path, section: str | None = None) -> Iterator[tuple[Path, Step]]:
+    """Yield the commands of a page, or of one section, each with the folder to type it in; edits are applied."""
+    for step in steps(page):
+        if section not in (None, step.section):
+            continue
+        if step.diff:
+            apply(step.diff, folder)
+        elif step.command.startswith("cd "):
+            folder = folder / step.command.removeprefix("cd ")
+        else:
+            yield folder, step
+
+
 def edited_path(diff: str) -> str:
     """Return the path that the first line of an edit names."""
     return diff.splitlines()[0].removeprefix("# ").strip()

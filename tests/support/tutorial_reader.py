@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from page_steps import Step, apply, steps
+from page_steps import Step, follow
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ("genbench", "genbench-orl-faces")  # what the tutorials install
@@ -74,19 +74,14 @@ class Newcomer:
             for name, block in re.findall(r"(?ms)^```(?:toml|python)\n# (\S+\.\w+)\n(.*?)^```", text):
                 (where / name).write_text(block, encoding="utf-8")
         done = []
-        for step in steps(text):
-            if step.section != _SECTIONS.get(page, step.section) or step.command.startswith(_LIVE):
+        for folder, step in follow(text, where, _SECTIONS.get(page)):
+            if step.command.startswith(_LIVE):
                 continue
-            if step.diff:
-                apply(step.diff, where)
-            elif step.command.startswith("cd "):
-                where = where / step.command.removeprefix("cd ")
-            else:
-                if self.before_installing and step.command == "pip install genbench":
-                    done.append(self.type(page, self.before_installing, where))
-                # `compare` of one process on each side says that this does not tell a speed.
-                expected = (0, 3) if step.command.startswith("genbench compare ") else (0,)
-                done.append(self.type(page, self._shortened(page, step), where, expected))
+            if self.before_installing and step.command == "pip install genbench":
+                done.append(self.type(page, self.before_installing, folder))
+            # `compare` of one process on each side says that this does not tell a speed.
+            expected = (0, 3) if step.command.startswith("genbench compare ") else (0,)
+            done.append(self.type(page, self._shortened(page, step), folder, expected))
         return done
 
     def type(self, page: str, command: str, where: Path | None = None, expected: tuple[int, ...] = (0,)) -> Typed:
