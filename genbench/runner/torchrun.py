@@ -13,12 +13,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing import api as elastic_processes
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -42,6 +44,10 @@ from genbench.system.oom_kills import kernel_memory_kills
 JOIN_SECONDS = 900  # for the processes of other machines to arrive
 _POLL_SECONDS = 0.2  # how often the agent checks for ranks that have exited
 _SILENT_EXIT_SECONDS = 2.0  # after which a rank that has exited without a report counts as failed
+
+# SIGTERM is a request to stop: see `_forwarded_stop_requests`. torch 2.8 has no such field, and takes SIGTERM as well.
+_CHOOSES_SIGNALS = "signals_to_handle" in LaunchConfig.__dataclass_fields__
+_CHOSEN_SIGNALS: dict[str, Any] = {"signals_to_handle": "SIGHUP"} if _CHOOSES_SIGNALS else {}
 
 ELSEWHERE = "trained together with other machines: the result is in the run directory of the machine of rank 0"
 
@@ -135,7 +141,7 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         # A fork has torch loaded. CUDA forbids forks of a process that has queried devices, as the agent does.
         start_method="spawn" if can(job.device).spawned else "fork",
         logs_specs=DefaultLogsSpecs(log_dir=folder),
-        signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
+        **_CHOSEN_SIGNALS,
     )
     # Where there is a rank for each GPU, some builds of torch bind ranks to the processors near their GPU. The same
     # cell would have fewer `cores` than with others, or than beside an unused GPU.
@@ -165,9 +171,28 @@ def _forwarded_stop_requests(channel: WorkerChannel) -> Iterator[None]:
 
     before = signal.signal(signal.SIGTERM, handle)
     try:
-        yield
+        with _kept_by_torch(handle):
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _kept_by_torch(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let torch 2.8 keep this handler of SIGTERM when it starts the ranks; later versions are told to leave it."""
+    if _CHOOSES_SIGNALS:
+        yield
+        return
+    of_torch = elastic_processes._terminate_process_handler
+
+    def handle_both(signum: int, frame: FrameType | None) -> None:
+        (handle if signum == signal.SIGTERM else of_torch)(signum, frame)
+
+    elastic_processes._terminate_process_handler = handle_both
+    try:
+        yield
+    finally:
+        elastic_processes._terminate_process_handler = of_torch
 
 
 class ExitedSilently(Exception):

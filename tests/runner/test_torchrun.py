@@ -16,6 +16,7 @@ import torch
 from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
 from open_sockets import attack
 from safetensors.torch import load_file
+from torch.distributed.elastic.multiprocessing import api as elastic_processes
 
 from genbench.process.messages import Job
 from genbench.report.training_samples import StoredSheet, read_training_samples
@@ -39,6 +40,18 @@ def test_ranks_keep_the_processors_of_the_machine_with_a_gpu_each(monkeypatch: p
     config = torchrun._config(cast("Job", job), 2, 1, "folder")
     assert config.nproc_per_node == 2
     assert config.numa_options is None
+
+
+def test_a_torch_that_takes_sigterm_leaves_it_to_genbench(monkeypatch: pytest.MonkeyPatch) -> None:
+    torchs: list[int] = []
+    monkeypatch.setattr(torchrun, "_CHOOSES_SIGNALS", False)
+    monkeypatch.setattr(elastic_processes, "_terminate_process_handler", lambda signum, _: torchs.append(signum))
+    ours: list[int] = []
+    with torchrun._kept_by_torch(lambda number, _: ours.append(number)):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            elastic_processes._terminate_process_handler(number, None)
+    elastic_processes._terminate_process_handler(signal.SIGQUIT, None)
+    assert (ours, torchs) == ([signal.SIGTERM], [signal.SIGHUP, signal.SIGQUIT])
 
 
 def ranks(going: Going) -> list[int]:
