@@ -29,11 +29,16 @@ def resident_bytes() -> int:
 
 def data_bytes() -> int:
     """Return the private writable address space of this process (0 if unknown, as elsewhere than on Linux)."""
+    return _status_bytes("VmData:")
+
+
+def _status_bytes(name: str) -> int:
+    """Return a size that Linux states for this process (0 if unknown)."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 class PeakMemory:
@@ -101,6 +106,8 @@ def _peak_resident_bytes() -> int:
     """Return the largest resident memory of this process so far."""
     if sys.platform == "win32":
         return int(psutil().Process().memory_info().peak_wset)
+    if uses_linux() and (peak := _status_bytes("VmHWM:")):
+        return peak  # `getrusage` would also tell of the program that started this one, and keeps that after a reset
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

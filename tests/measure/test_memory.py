@@ -31,6 +31,15 @@ def test_memory_that_is_used_between_the_steps_is_not_that_of_training() -> None
     subprocess.run([sys.executable, "-c", code], check=True, env=usual)
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_memory_of_the_program_that_started_this_one_is_not_counted() -> None:
+    code = "import torch, genbench.measure.memory as memory; print(memory.PeakMemory(torch.device('cpu')).read(0))"
+    large = bytearray(2**30)  # a new program begins with the peak of the process that starts it, says `getrusage`
+    large[::4096] = b"1" * len(large[::4096])
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout.split("peak_rss=")[1].split(",")[0]) < 700 * MIB
+
+
 def use_memory() -> None:
     gc.collect()
     peak = PeakMemory(torch.device("cpu"))
