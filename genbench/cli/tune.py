@@ -24,7 +24,6 @@ from genbench.cli.flags import (
 from genbench.cli.output import echo, print_json, record_exit_code
 from genbench.errors import ExitCode, UsageError
 from genbench.planning.profiles import PROFILES
-from genbench.planning.request import make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.commands.tuning.tuning import Tuning
@@ -96,6 +95,7 @@ def command(
     from genbench.commands.tuning.asked import Asked, read_search
     from genbench.commands.tuning.cost import tuning_cost
     from genbench.commands.tuning.trials import continue_tuning, start_tuning
+    from genbench.planning.request import make_request, read_config
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.progress import choose_display
 
