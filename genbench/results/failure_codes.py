@@ -29,8 +29,8 @@ _FORM = re.compile(r"GB\d{3}")
 def code_of(result: CellResult) -> str:
     """Return the code of a cell: the stored one, or, also for results without one, that of its status; 'ok' has none.
 
-    A stored code concerns the status `failed`; a cell that ended otherwise is explained by its status. A code of another
-    form is none: it would stand in a command that readers copy.
+    A stored code concerns the status `failed`; a cell that ended otherwise is explained by its status. A stored code of
+    another form is ignored: it would stand in a command that readers copy.
     """
     stored = result.code if result.status == "failed" and _FORM.fullmatch(result.code) else ""
     return stored or CODES.get(result.status, "")
