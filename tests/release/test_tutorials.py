@@ -61,7 +61,7 @@ def test_a_package_index_can_follow_the_links_of_the_description(wheels: Path) -
             (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             description = archive.read(name).decode()
         targets = re.findall(r"\]\(([^)\s]+)\)", description)
-        assert targets
+        assert targets or not wheel.name.startswith("genbench-")
         assert all(target.startswith(("https://", "#")) for target in targets)
         for target in targets:
             if target.startswith(tutorial_reader.ADDRESS):
