@@ -17,6 +17,7 @@ import importlib.util
 import itertools
 import json
 import os
+import pkgutil
 import re
 import runpy
 import select
@@ -42,6 +43,7 @@ _FOLDER = Path(__file__).parent
 _OWN_PATHS = {str(_ROOT), str(_FOLDER), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
 _PATHS = [path for path in sys.path if path not in _OWN_PATHS]  # where any program searches
 _AT_START = dict(os.environ)  # not what a test has set when the first one needs the server
+_NOT_FOR_COMMANDS = {"genbench.__main__", "genbench.pytest_plugin"}  # imported by `python -m` and by pytest
 _server: tuple[int, socket.socket] | None = None  # of the process with this id
 
 
@@ -217,12 +219,17 @@ def _stop(owner: int, connection: socket.socket, process: subprocess.Popen[bytes
 def serve() -> None:
     """Start a command for each request on standard input, until the other side closes it."""
     connection = socket.socket(fileno=os.dup(0))
-    import genbench.cell.run
-    import genbench.imagesets.comparison
-    import genbench.sampling.generate  # noqa: F401
+    import jinja2  # noqa: F401
+    from PIL import Image
+
+    import genbench
     from genbench.runner.fork_server import preload
 
     preload()
+    Image.init()
+    for module in pkgutil.walk_packages(genbench.__path__, "genbench."):
+        if module.name not in _NOT_FOR_COMMANDS:
+            importlib.import_module(module.name)
     signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 5)
