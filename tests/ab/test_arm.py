@@ -26,7 +26,7 @@ from genbench.errors import UsageError
 from genbench.gate.sequential import LookSchedule
 from genbench.system.processes import descendants
 
-GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
+GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none", "threads": 1}
 QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)
 
 # A build backend without dependencies: it packs the one module, with its entry point.
