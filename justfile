@@ -59,9 +59,9 @@ board *arguments:
 
 # Build and check wheels and source distributions of genbench and of the packages in plugins/, in dist/
 build:
-    rm -rf dist
-    python -m build --outdir dist .
-    for package in plugins/*/; do python -m build --outdir dist "$package"; done
+    rm -rf dist build/sources
+    python scripts/copy_published_sources.py build/sources
+    for package in build/sources build/sources/plugins/*/; do python -m build --outdir dist "$package"; done
     twine check --strict dist/*
     check-wheel-contents dist/*.whl
 

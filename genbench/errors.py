@@ -83,9 +83,14 @@ def how_to_explain(*codes: str) -> str:
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), [str(k) for k in known], n=3, cutoff=0.6)
-    best = min(close, key=lambda found: (-_similarity(name, found), abs(len(found) - len(name))), default="")
+    best = nearest(name, known)
     return f" Did you mean '{best}'?" if best else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the closest known name, or an empty string if none is similar."""
+    close = difflib.get_close_matches(name.lower(), [str(k) for k in known], n=3, cutoff=0.6)
+    return min(close, key=lambda found: (-_similarity(name, found), abs(len(found) - len(name))), default="")
 
 
 def _similarity(name: str, other: str) -> float:

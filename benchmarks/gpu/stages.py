@@ -213,7 +213,7 @@ STAGES: tuple[Stage, ...] = (
         on_cpu=False,
     ),
     _doctor_stage(
-        "formats", FAST, "How much memory takes each format?", "memory-formats", 40, judge=_applied, on_cpu=False
+        "formats", FAST, "How much memory does each format take?", "memory-formats", 40, judge=_applied, on_cpu=False
     ),
     _benchmark(
         "input-modes",

@@ -61,7 +61,7 @@ class Option:
             return None
         try:
             checked: OptionValue = msgspec.convert(value, _TYPES[self.type])
-        except (msgspec.ValidationError, OverflowError):
+        except (msgspec.ValidationError, OverflowError, SystemError):  # the last from msgspec before 0.22, for 10**400
             raise UsageError(
                 f"{where} = {value!r} is not of type {self.type}.", f"{where} is {self.describe()}."
             ) from None

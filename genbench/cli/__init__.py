@@ -20,7 +20,7 @@ import click
 
 from genbench import __version__
 from genbench.cli.output import echo
-from genbench.errors import ExitCode, GenbenchError, UsageError, how_to_explain, near_miss
+from genbench.errors import ExitCode, GenbenchError, UsageError, how_to_explain, near_miss, nearest
 
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
@@ -199,6 +199,8 @@ def invoke(arguments: list[str] | None = None) -> int:
         _echo_error("Interrupted.", "GB511")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = _unknown_flag(error)
         error.show()
         if not isinstance(error, click.exceptions.NoArgsIsHelpError):
             echo(how_to_explain(_COMMAND_LINE), err=True)
@@ -224,6 +226,15 @@ def invoke(arguments: list[str] | None = None) -> int:
         echo(traceback.format_exc(), err=True, nl=False)
         _echo_error("This is a bug in genbench; please report it with the traceback above.", "GB999")
         return ExitCode.BUG
+
+
+def _unknown_flag(error: click.NoSuchOption) -> click.UsageError:
+    """Return the error with the closest flag: click compares the dashes, too, which makes short flags similar."""
+    parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    flags = [flag[2:] for one in parameters for flag in (*one.opts, *one.secondary_opts) if flag.startswith("--")]
+    best = nearest(error.option_name.lstrip("-"), flags)
+    hint = f" Did you mean --{best}?" if best else ""
+    return click.UsageError(f"No such option: {error.option_name}.{hint}", error.ctx)
 
 
 def _echo_error(text: str, code: str) -> None:

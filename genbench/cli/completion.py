@@ -7,7 +7,6 @@ more while another process renews it.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -24,12 +23,12 @@ from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.errors import UsageError
 from genbench.planning.profiles import PROFILES
 from genbench.results.cache import cache_directory
-from genbench.results.files import atomic_write
 
 Kinds: TypeAlias = dict[str, dict[str, dict[str, list[str]]]]  # kind -> name -> option -> choices
 
 VARIABLE = "_GENBENCH_COMPLETE"
 _FRESH_SECONDS = 600.0
+_RENEW = "import sys; sys.path[:] = sys.argv[1:]; from genbench.cli.completion import renew; renew()"
 _KIND_OF = {"models": "models", "losses": "losses", "datasets": "datasets", "metrics": "metrics", "metric": "metrics",
             "reporters": "reporters", "executor": "executors", "samplers": "samplers", "kind": "kinds"}  # fmt: skip
 _OF_RUNS = ("run", "runs", "resume")
@@ -259,9 +258,11 @@ def _kinds() -> Kinds:
     if kept.genbench != __version__ or kept.path != sys.path:
         return renew()
     if not 0 <= age < _FRESH_SECONDS:
+        import subprocess
+
         os.utime(file)  # one process renews it
         subprocess.Popen(
-            [sys.executable, "-c", "from genbench.cli.completion import renew; renew()"],
+            [sys.executable, "-c", _RENEW, *sys.path],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     return kept.kinds
@@ -271,6 +272,7 @@ def renew() -> Kinds:
     """Load the plugins, and keep what they register."""
     from genbench.commands.plugins.installed import KINDS
     from genbench.plugins.catalogue import discover
+    from genbench.results.files import atomic_write
 
     catalogue = discover()
     kinds: Kinds = {

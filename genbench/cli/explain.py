@@ -14,7 +14,7 @@ from genbench.cli.output import print_result
 def command(codes: tuple[str, ...], as_json: bool) -> None:
     """Explain an error by its CODE, such as GB101: causes, remedies, an example. Without a code: list all.
 
-    The code stands in the last line of an error message, and in a run beside each cell that failed. Nothing is fetched.
+    The code is in the last line of an error message, and beside each failed cell of a run. Nothing is fetched.
     """
     from genbench.commands.first_steps.error_codes import explain
 

@@ -17,7 +17,6 @@ from genbench.cli.flags import (
 )
 from genbench.cli.output import echo, print_json, record_exit_code, save_figure, show_image_progress
 from genbench.errors import ExitCode, UsageError
-from genbench.report.table.layout import clean
 
 if TYPE_CHECKING:
     from genbench.commands.distance import DistanceSettings
@@ -134,6 +133,7 @@ def command(
     from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
     from genbench.planning.request import make_request
+    from genbench.report.table.layout import clean
 
     asked = DistanceSettings(
         extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins,
@@ -155,6 +155,7 @@ def _explain(
 ) -> int:
     from genbench.commands.explanation import measure_explanation
     from genbench.report.figures.figure import figure_path
+    from genbench.report.table.layout import clean
 
     path = None if figure is None else figure_path(figure)
     found = measure_explanation(real, fake, protocol, asked, lambda title: show_image_progress(clean(title)))
@@ -180,6 +181,8 @@ def _require_no_other_metrics(fake: str | None, **others: object) -> None:
 
 
 def _print(warnings: Sequence[str], data: object, text: str, as_json: bool, code: int) -> None:
+    from genbench.report.table.layout import clean
+
     record_exit_code(code)
     for warning in warnings:
         echo(f"Warning: {clean(warning)}", err=True)

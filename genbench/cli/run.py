@@ -26,10 +26,10 @@ from genbench.cli.flags import (
 from genbench.cli.output import echo, line_width, record_exit_code
 from genbench.errors import ExitCode, UsageError, how_to_explain
 from genbench.planning.profiles import PROFILES
-from genbench.planning.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.commands.execution import Finished
+    from genbench.planning.request import Request
     from genbench.runner.job_runner import JobRunner
 
 _IN_PROCESS = "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory."
@@ -138,6 +138,7 @@ def command(
     from genbench.commands.execution import Output
     from genbench.commands.preparation import choose_job_runner
     from genbench.commands.run import continue_run, start
+    from genbench.planning.request import make_request, read_config
     from genbench.report.progress import PlainDisplay, choose_display
 
     flags |= {name: list(flags[name]) or None for name in ("plugins", "target", "zip")}

@@ -24,7 +24,6 @@ from genbench.cli.flags import (
 from genbench.cli.output import echo, print_json, record_exit_code
 from genbench.errors import ExitCode, UsageError
 from genbench.planning.profiles import PROFILES
-from genbench.planning.request import make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.commands.tuning.tuning import Tuning
@@ -57,7 +56,7 @@ _CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "weights", "plugins"
 @plugin_files
 @weights_flag
 @click.option("--out", type=click.Path(), metavar="DIR", help="Directory. [default: results/TIME-tune-MODELS]")
-@click.option("--resume", type=click.Path(), metavar="DIR", help="Go on with an interrupted tuning.")
+@click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted tuning.")
 @click.option(
     "--timeout", type=float, metavar="SECONDS", help="Time limit per cell; 0: no limit. [default: the profile's]"
 )
@@ -83,7 +82,7 @@ def command(
 ) -> int:
     """Tune models with the same number of trials and images for each, so that none wins by more tuning.
 
-    Trials are measured on the validation split. The best settings of each model are then trained anew with fresh
+    Trials are measured on the validation split. The best settings of each model are then trained again with fresh
     seeds: a run in DIR/final, whose table is the one to publish. Needs Optuna: pip install 'genbench[tune]'.
 
     \b
@@ -96,6 +95,7 @@ def command(
     from genbench.commands.tuning.asked import Asked, read_search
     from genbench.commands.tuning.cost import tuning_cost
     from genbench.commands.tuning.trials import continue_tuning, start_tuning
+    from genbench.planning.request import make_request, read_config
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.progress import choose_display
 
@@ -134,7 +134,7 @@ def _require_resumable(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value is not None and name not in _CHANGED_BY_RESUME:
             raise UsageError(
-                f"--resume goes on with a fixed tuning; --{name.replace('_', '-')} cannot change it.",
+                f"--resume continues a fixed tuning; --{name.replace('_', '-')} cannot change it.",
                 "Remove it, or start a new tuning.",
                 code="GB108",
             )

@@ -79,7 +79,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "failing-cells",
-        "Does a good cell follow a killed, a too large and a wrong one?",
+        "Does a good cell still run after killed, oversized and wrong ones?",
         f"{_HERE}.failing_cells:recover",
         240,
         quick=False,

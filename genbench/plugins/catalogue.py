@@ -33,7 +33,14 @@ from genbench.plugins.loader import (
     installed_plugins,
     load_plugin,
 )
-from genbench.plugins.metric_names import FeatureMetric, covers, feature_metrics, is_reserved, literal_names
+from genbench.plugins.metric_names import (
+    FeatureMetric,
+    covers,
+    feature_metrics,
+    is_reserved,
+    literal_names,
+    names_its_extractor,
+)
 from genbench.plugins.probe import probe
 from genbench.process.child import MARK
 
@@ -108,7 +115,7 @@ class Catalogue:
             )
         self._raise_if_in_package(kind, name)
         self._raise_if_of_another_kind(kind, name)
-        names = sorted(name for name, entry in entries.items() if not _names_its_extractor(entry.spec))
+        names = sorted(name for name, entry in entries.items() if not names_its_extractor(entry.spec))
         known = f"{kind.capitalize()}: {', '.join(names) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure, code="GB101")
@@ -237,10 +244,6 @@ def _feature_metrics(catalogue: Catalogue, loaded: LoadedPlugin) -> list[Entry[A
         further = None if other.plugin.origin == "builtin" else other.plugin
         found += [Entry(spec, plugin, further) for spec in feature_metrics(metrics, [other.spec])]
     return found
-
-
-def _names_its_extractor(spec: Spec) -> bool:
-    return isinstance(spec, FeatureMetric) and spec.name.endswith(f"-{spec.extractor}")
 
 
 def require_own_names(added: Sequence[Entry[MetricSpec]], known: Sequence[Entry[MetricSpec]]) -> None:

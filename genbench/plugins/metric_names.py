@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genbench.api.evaluation import Direction
-from genbench.api.specs import ExtractorSpec, MetricSpec
+from genbench.api.specs import ExtractorSpec, MetricSpec, Spec
 
 # Their names with the Inception weights of 2015, and with CLIP's ViT-L/14 at 336 pixels
 _INCEPTION = {"fd": "fid", "fd-infinity": "fid-infinity", "kd": "kid", "class-score": "is"}
@@ -41,6 +41,11 @@ def with_extractor(name: str, extractor: str, distance: str) -> str:
     if distance == _CLIP_DISTANCE and name in _CLIP:
         return _CLIP[name]
     return f"{name}-{distance.removeprefix('fd-') if distance.startswith('fd-') else extractor}"
+
+
+def names_its_extractor(spec: Spec) -> bool:
+    """Whether the name of a spec ends with that of an extractor, unlike ``fid``."""
+    return isinstance(spec, FeatureMetric) and spec.name.endswith(f"-{spec.extractor}")
 
 
 def feature_metrics(specs: Iterable[MetricSpec], extractors: Sequence[ExtractorSpec]) -> list[FeatureMetric]:

@@ -20,7 +20,7 @@ from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
-from genbench.results.failure_codes import DAMAGED, code_of
+from genbench.results.failure_codes import code_of_cell
 from genbench.results.files import plain_data
 from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, LaterMeasurement, PlannedCell, Throughput
@@ -49,7 +49,7 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
                 "title": clean(names[planned.id]),
                 "status": status,
                 "reason": reason,
-                "code": _code(contents, planned, status),
+                "code": code_of_cell(contents.cells.results.get(planned.id), status == "damaged"),
                 "files": _shown_files(run, planned.id),
             }
         )
@@ -105,17 +105,11 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
         "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
         "reason": reason,
-        "code": _code(contents, planned, status),
+        "code": code_of_cell(contents.cells.results.get(planned.id), status == "damaged"),
         "files": _shown_files(run, planned.id),
         "identity": plain_data(planned.identity),
         "result": None if result is None else plain_data(result),
     }
-
-
-def _code(contents: RunContents, planned: PlannedCell, status: str) -> str:
-    """Return what explains the status of a cell, or an empty string."""
-    result = contents.cells.results.get(planned.id)
-    return code_of(result) if result is not None else DAMAGED if status == "damaged" else ""
 
 
 def _shown_files(run: RunDirectory, id: str) -> dict[str, str]:

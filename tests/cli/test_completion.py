@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -80,17 +79,39 @@ def test_names_are_kept_and_renewed_by_another_process(ask, monkeypatch: pytest.
     kept["kinds"]["models"] = {"gone": {}}
     file.write_text(json.dumps(kept))
     started: list[list[str]] = []
-    recording = SimpleNamespace(Popen=lambda command, **_: started.append(command), DEVNULL=None)
-    monkeypatch.setattr(completion, "subprocess", recording)
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
     assert ask("genbench run --models g") == ["gone"]
     os.utime(file, (0, 0))
     assert ask("genbench run --models g") == ["gone"]
     assert ask("genbench run --models g") == ["gone"]
-    assert len(started) == 1
-    exec(started[0][2])
+    (command,) = started
+    monkeypatch.undo()
+    subprocess.run(command, env=os.environ | {"GENBENCH_CACHE": str(file.parent)}, check=True)
+    monkeypatch.chdir(ROOT)
+    kept = file.read_bytes()
     assert "gan" in ask("genbench run --models g")
+    assert file.read_bytes() == kept  # it was made for this process
     file.write_text("{")
     assert "gan" in ask("genbench run --models g")
+
+
+def test_completing_imports_neither_plugins_nor_what_a_command_needs_to_run() -> None:
+    lines = ["run --models g", "run --set dcgan.w", "tune --losses h", "fid --extractor f",
+             "table results/reference/q", "show results/reference/quick --cell gan-"]  # fmt: skip
+    program = f"""
+import json, os, sys
+from genbench.cli import cli, completion
+for line in {lines!r}:
+    os.environ |= {{"COMP_WORDS": "genbench " + line, "COMP_CWORD": str(len(line.split()))}}
+    assert completion.complete(cli, "bash_complete") == 0
+print(json.dumps([*sys.modules]), file=sys.stderr)
+"""
+    for _ in range(2):  # the first keeps the names
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) > len(lines)
+    imported = {*json.loads(done.stderr.splitlines()[-1])}
+    slow = {"genbench.plugins.catalogue", "genbench.planning.request", "genbench.results.schema", "subprocess", "torch"}
+    assert not imported & slow  # the first three take as long as everything else together
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -73,6 +73,17 @@ def test_models_and_losses_are_listed_under_their_families() -> None:
         assert heads[-1].startswith("variational: ")
 
 
+def test_a_metric_of_every_extractor_is_one_line() -> None:
+    lines = invoke("metrics").stdout.splitlines()
+    names = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert {"fd", "kd", "prdc", "psnr", "elbo"} <= {*names}
+    assert len(names) == len({*names}) < 60
+    assert not any(name.endswith("-fashion-cnn") for name in names)
+    (distance,) = (line for line in lines if line.split()[0] == "fd")
+    assert "(fid, fid-clean, fid-legacy-tensorflow)" in distance
+    assert "lower is better; measured once for each extractor" in invoke("metrics", "--verbose").stdout
+
+
 def test_verbose_text_of_everything_shows_shapes_and_directions() -> None:
     text = invoke("--verbose").stdout
     for part in ("models", "1×28×28", "lower is better", "latent_dim: int (default 20)", "measured only when named"):

@@ -55,6 +55,20 @@ def test_the_wheel_has_every_file_of_the_package_and_no_others(wheels: Path) -> 
     assert len(licences) == 3
 
 
+def test_a_package_index_can_follow_the_links_of_the_description(wheels: Path) -> None:
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            description = archive.read(name).decode()
+        targets = re.findall(r"\]\(([^)\s]+)\)", description)
+        assert targets or not wheel.name.startswith("genbench-")
+        assert all(target.startswith(("https://", "#")) for target in targets)
+        for target in targets:
+            if target.startswith(tutorial_reader.ADDRESS):
+                path = target.removeprefix(tutorial_reader.ADDRESS).partition("#")[0]
+                assert (ROOT / re.sub(r"^/(raw|blob|tree)/main/", "", path)).exists(), target
+
+
 @pytest.mark.parametrize("page", tutorial_reader.PAGES)
 def test_every_command_of_the_tutorial_works(followed: dict[str, Future[list[Typed]]], page: str) -> None:
     typed = followed[page].result()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +20,7 @@ from pathlib import Path
 from page_steps import Step, follow
 
 ROOT = Path(__file__).parents[2]
+ADDRESS = "https://example.org/genbench"  # of a repository, in links of the wheels' descriptions
 INSTALLED = ("genbench", "genbench-orl-faces")  # what the tutorials install
 PAGES = ("first-comparison", "faces", "plugins", "ci", "report")  # in the order of the documentation
 _SECTIONS = {"plugins": "A plugin in ten minutes"}  # of the pages that are more than a tutorial
@@ -140,20 +140,15 @@ class Newcomer:
 
 
 def build_wheels(folder: Path, names: Iterable[str] = INSTALLED) -> None:
-    """Build the wheels of genbench and of packages in plugins/, from copies of what they are built from."""
-    for name in names:
-        with tempfile.TemporaryDirectory() as temporary:
-            copy = Path(temporary) / name
-            if name == "genbench":
-                copy.mkdir()
-                for file in ("pyproject.toml", "README.md", "LICENSE"):
-                    shutil.copy(ROOT / file, copy)
-                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                ignored = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-                shutil.copytree(ROOT / "plugins" / name, copy, ignore=ignored)
+    """Build the wheels of genbench and of packages in plugins/ as a release does."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "sources"
+        copied = [sys.executable, ROOT / "scripts" / "copy_published_sources.py", copy, "--address", ADDRESS]
+        subprocess.run(copied, check=True)
+        for name in names:
+            source = copy if name == "genbench" else copy / "plugins" / name
             build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-            subprocess.run([*build, "-w", folder, copy], check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
+            subprocess.run([*build, "-w", folder, source], check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
 
 
 def variables(wheels: Path, folder: Path, *, offline: bool = True) -> dict[str, str]:

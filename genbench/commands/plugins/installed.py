@@ -16,6 +16,7 @@ from genbench.plugins import catalogue as plugin_catalogue
 from genbench.plugins.catalogue import Entry
 from genbench.plugins.known_packages import not_installed
 from genbench.plugins.loader import Kind, Plugin
+from genbench.plugins.metric_names import FeatureMetric, names_its_extractor
 from genbench.report.plugin_details import describe_entry
 
 _NAMES_WIDTH = 80  # characters for the names of one package that is not installed
@@ -93,6 +94,8 @@ def installed_plugins(*, plugins: PluginSource | Sequence[PluginSource] = ()) ->
 
 def _lines(entries: dict[str, Entry[Any]], verbose: bool, families: dict[str, Entry[FamilySpec]]) -> list[str]:
     """Return the lines of one kind, under a line about each family if the entries belong to families."""
+    if any(isinstance(entry.spec, MetricSpec) for entry in entries.values()):
+        return _metric_lines(entries, verbose)
     groups: dict[str, dict[str, Entry[Any]]] = {}
     for name, entry in entries.items():
         groups.setdefault(getattr(entry.spec, "family", ""), {})[name] = entry
@@ -104,8 +107,23 @@ def _lines(entries: dict[str, Entry[Any]], verbose: bool, families: dict[str, En
     return lines
 
 
+def _metric_lines(entries: dict[str, Entry[MetricSpec]], verbose: bool) -> list[str]:
+    """Return a line about each metric: one for all extractors, with the names that do not end with the extractor's."""
+    of_extractors = {name: entry for name, entry in entries.items() if entry.spec.per_extractor}
+    specs = [entry.spec for entry in entries.values()]
+    made = [spec for spec in specs if isinstance(spec, FeatureMetric)]
+    example = next((f", such as {spec.name}" for spec in made if names_its_extractor(spec)), "")
+    lines = [f"for each extractor of `genbench list extractors`, named METRIC-EXTRACTOR{example}:"] if made else []
+    for line, (name, entry) in zip(_entry_lines(of_extractors, False), of_extractors.items(), strict=True):
+        own = [spec.name for spec in made if spec.base == name and not names_its_extractor(spec)]
+        lines += [line + (f" ({', '.join(own)})" if own else "")]
+        lines += [f"      {more}" for more in _describe_spec(entry.spec)] if verbose else []
+    others = {name: entry for name, entry in entries.items() if entry.spec not in made and name not in of_extractors}
+    return [*lines, *(["without an extractor:"] if made and others else []), *_entry_lines(others, verbose)]
+
+
 def _entry_lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
-    width = max(map(len, entries))
+    width = max(map(len, entries), default=0)
     lines = []
     for name, entry in entries.items():
         plugin = entry.plugin

@@ -9,6 +9,7 @@ from functools import cached_property
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report.table.settings import row_settings
+from genbench.results.failure_codes import code_of_cell
 from genbench.results.schema import Best, CellResult, PlannedCell
 from genbench.results.store import RunContents
 
@@ -46,6 +47,11 @@ class CellOutcome:
     def reason(self) -> str:
         """Why the status is not 'ok', or empty."""
         return status_and_reason(self.planned, self.result, self.damage)[1]
+
+    @property
+    def code(self) -> str:
+        """The code that explains the status, or empty."""
+        return code_of_cell(self.result, bool(self.damage))
 
 
 def status_and_reason(planned: PlannedCell, result: CellResult | None, damage: str) -> tuple[str, str]:

@@ -252,7 +252,22 @@ def test_a_failed_cell_keeps_its_reason_and_its_lines(tmp_path: Path) -> None:
     bad = cell(
         "x-1", status="failed", reason="Traceback:\n  line 1\nValueError: no", windows=[], curves=[], throughput=None
     )
-    assert '<pre class="reason">Traceback:\n  line 1\nValueError: no</pre>' in page_of(stored(tmp_path / "run", bad))
+    text = page_of(stored(tmp_path / "run", bad))
+    assert '<pre class="reason">Traceback:\n  line 1\nValueError: no</pre>' in text
+    assert "<code>genbench explain GB501</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"status": "failed", "code": "GB404"}, "GB404"),
+        ({"status": "oom"}, "GB502"),
+        ({"status": "failed", "code": "GB501; rm -r ."}, "GB501"),
+    ],
+)
+def test_a_cell_names_what_explains_its_status(facts: dict[str, Any], code: str, tmp_path: Path) -> None:
+    text = page_of(stored(tmp_path / "run", cell("x-1", reason="no", **facts), cell("x-2")))
+    assert re.findall(r"genbench explain ([^<]*)<", text) == [code]
 
 
 def test_a_cell_shows_each_metric_with_its_error_null_and_protocol(tmp_path: Path) -> None:
