@@ -279,8 +279,8 @@ def between_protocols(draw: Draw, seeds: range) -> list[Measured]:
 def changes_of(draw: Draw, seeds: range, convert: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the distances of all samples, then without each block, (repetitions, 1 + blocks)."""
     samples, deletions = torch.stack([draw(seed) for seed in seeds]), Deletions(blocks(draw.n, 0))
-    reference = statistics(convert(training_images(draw.d)))
-    return replicated(convert(samples), deletions).distances(reference)[:, : 1 + len(deletions.blocks)]
+    without_pairs = [sums[:, : 1 + len(deletions.blocks)] for sums in replicated(convert(samples), deletions)]
+    return Fitted(*without_pairs).distances(statistics(convert(training_images(draw.d))))
 
 
 def with_plain_error(distances: Tensor) -> Measured:
