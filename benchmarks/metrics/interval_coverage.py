@@ -35,6 +35,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Statistics
 from genbench.metrics.feature_scores.feature_likelihood import (
+    FEW,
     Likelihoods,
     Mixture,
     baseline_of,
@@ -154,6 +155,13 @@ def cases() -> Iterator[Case]:
             yield Case(f"fd-infinity, {draw.named}", part(extrapolated, draw), truth=draw.distance)
         for draw in (*shifted(n, 64, shifts), Draw("far", n, 64, shift=0.3)):
             yield Case(f"mmd, {draw.named}", each(kernel, draw))
+        for draw in (*shifted(n, 16, shifts), Draw("far", n, 16, shift=0.3, scale=1.2)):
+            yield Case(f"fd, {draw.named}", part(plain, draw), limit=draw.distance < 1)
+            yield Case(
+                f"fid --explain, difference of protocols, {draw.named}",
+                part(between_protocols, draw),
+                limit=draw.distance < 1,
+            )
     for draw in (*shifted(100, 8, (0.0, 0.15)), Draw("far", 100, 8, shift=0.3, scale=1.2)):
         yield Case(f"class-fd of two classes, {draw.named} each", part(per_class, draw), TWO_JACKKNIVES)
     for n in (200, 400):
@@ -166,8 +174,9 @@ def cases() -> Iterator[Case]:
             yield Case(f"{name}, around a common direction", part(diversity, draw, order, 1.0, 0.5))
     for which in ("variance", "rank"):
         yield Case(f"spread, {which}, 400 samples of 6 features", each(variation, Draw("", 400, 6), which))
-    for draw in (Draw("equal", 60, 6), Draw("nearby", 60, 6, 0.1), Draw("far", 60, 6, 0.3, 1.2), Draw("equal", 120, 6)):
-        yield Case(f"fld, {draw.named}", each(likelihood, draw))
+    for n in (60, 120):
+        for draw in (Draw("equal", n, 6), Draw("nearby", n, 6, 0.1), Draw("far", n, 6, 0.3, 1.2)):
+            yield Case(f"fld, {draw.named}", each(likelihood, draw), limit=n < FEW)
     for draw in (Draw("equal", 400, 6), Draw("far", 400, 6, 0.3, 1.2)):
         yield Case(f"rarity-k3, {draw.named}", each(rare, draw, False), NORMAL)
         yield Case(f"outside-k3, {draw.named}", each(rare, draw, True), NORMAL)
@@ -250,6 +259,32 @@ def extrapolated(draw: Draw, seeds: range) -> list[Measured]:
         error = standard_error_from_replicates(distances[1 : 1 + len(deletions.blocks)])
         found.append((intercept(PARTS, [float(mean[number]) for mean in means]), error))
     return found
+
+
+def plain(draw: Draw, seeds: range) -> list[Measured]:
+    """The distance by the same sums, and its error by the plain jackknife."""
+    return [with_plain_error(one) for one in changes_of(draw, seeds, Tensor.double)]
+
+
+def between_protocols(draw: Draw, seeds: range) -> list[Measured]:
+    """The difference between two protocols: features as they are, and mixed with their neighbours and clipped."""
+
+    def other(features: Tensor) -> Tensor:
+        return (0.9 * features + 0.1 * features.roll(1, -1)).clamp(-2, 2)
+
+    both = zip(changes_of(draw, seeds, Tensor.double), changes_of(draw, seeds, other), strict=True)
+    return [with_plain_error(there - here) for here, there in both]
+
+
+def changes_of(draw: Draw, seeds: range, convert: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the distances of all samples, then without each block, (repetitions, 1 + blocks)."""
+    samples, deletions = torch.stack([draw(seed) for seed in seeds]), Deletions(blocks(draw.n, 0))
+    without_pairs = [sums[:, : 1 + len(deletions.blocks)] for sums in replicated(convert(samples), deletions)]
+    return Fitted(*without_pairs).distances(statistics(convert(training_images(draw.d))))
+
+
+def with_plain_error(distances: Tensor) -> Measured:
+    return float(distances[0]), standard_error_from_replicates(distances[1:])
 
 
 def kernel(draw: Draw, seed: int) -> Measured:

@@ -140,6 +140,16 @@ def repeated(features: Tensor, times: int) -> int:
     return sum(count for count in Counter(digests).values() if count > times)
 
 
+def too_many_copies(features: Tensor, times: int) -> int:
+    """Return `repeated`, or 0 where this concerns at most 5 % of the rows (N, d).
+
+    A ball that reaches to the `times`-th nearest other row is empty around a row that has as many copies.
+    """
+    found = repeated(features, times)
+    return found if found > _MOST_EMPTY * len(features) else 0
+
+
+_MOST_EMPTY = 0.05  # share of the rows
 _SAME = 1e-9  # distances of copies differ by rounding only
 _GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples are spread evenly over [0, 1)
 _DESCRIPTIONS: dict[SetName, str] = {"samples": "samples", "train": "training images", "test": "held-out images"}

@@ -12,13 +12,12 @@ from genbench.metrics.feature_sets import (
     earned_name,
     protocol_of,
     random_subset,
-    repeated,
+    too_many_copies,
 )
 from genbench.metrics.manifolds import K, Overlap, expected_coverage, overlap, radii
 from genbench.metrics.standard_errors import make_blocks
 
 _RULE = "distance < radius, an image is not its own neighbour"
-_MOST_EMPTY = 0.05  # share of a set's images whose balls may be empty
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
@@ -38,7 +37,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     n = min(len(samples), len(train))
     subset = _subset(len(samples), len(train))
     samples, train = random_subset(samples, n), random_subset(train, n)
-    empty = {"training images": repeated(train, K), "samples": repeated(samples, K)}
+    empty = {"training images": too_many_copies(train, K), "samples": too_many_copies(samples, K)}
     blocks = make_blocks(n, evaluation.generator(f"jackknife of {name}"))
     device = evaluation.device
     own = evaluation.of_data(
@@ -54,7 +53,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     for which, score in found._asdict().items():
         metric = name.replace("prdc", f"{which}-k{K}-n{n}", 1)
         balls = "samples" if which == "recall" else "training images"
-        if empty[balls] > _MOST_EMPTY * n:
+        if empty[balls]:
             reason = (
                 f"{empty[balls]} of the {n} {balls} have {K} or more exact copies among the others, so that nothing is "
                 "nearer than their neighbours; remove the copies."

@@ -159,8 +159,13 @@ class Supervisor:
         trackers: Trackers | None = None,
         clock: Callable[[], float] = time.monotonic,
         names: Mapping[str, str] | None = None,
+        made_once: bool = False,
     ) -> None:
-        """Without `names`, by id, cells are shown under those that tell apart the ones in `record`."""
+        """Without `names`, by id, cells are shown under those that tell apart the ones in `record`.
+
+        Cells that are `made_once`, as trials are, are not repeated by --resume, whatever their status.
+        """
+        self._made_once = made_once
         self._clock = clock
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
@@ -342,7 +347,10 @@ class Supervisor:
 
     def _why_unfinished(self, outcome: Outcome, task: str) -> str:
         if outcome.timed_out:
-            return f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it"
+            longer = "use `--resume` with a longer --timeout to go on with it"
+            if self._made_once:
+                longer = "it counts as a trial without a value; a new tuning can have a longer --timeout"
+            return f"not done within {self.record.timeout:g} s; {longer}"
         if outcome.out_of_memory:
             return "the system ran out of memory and killed the worker; use a smaller --batch-size"
         return f"{outcome.describe()}; see {self._log(task)}"

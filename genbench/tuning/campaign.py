@@ -135,7 +135,9 @@ class Campaign:
         if cell.id not in self._results:
             alone = structs.replace(self.where.record, cells=[cell], references=[])
             where = self.where
-            Supervisor(self.run, alone, where.catalogue, where.executor, self._display, where.device).execute()
+            Supervisor(
+                self.run, alone, where.catalogue, where.executor, self._display, where.device, made_once=True
+            ).execute()
             self._results[cell.id] = self.run.read_cells([cell.id]).results[cell.id]
         return self._results[cell.id]
 

@@ -67,7 +67,9 @@ def test_methods_over_datasets(results: Path, capsys: pytest.CaptureFixture[str]
 def test_power(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["power", str(results), "--detect", "1%", "--models", "gan,dcgan", "--metric", "fd"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("fd-cnn: to see 1 % with probability 0.8")
+    assert said.startswith(
+        "fd-cnn: to see a difference of 1 % with a probability of 80 %, and any false difference with at most 5 %"
+    )
     assert "of the variance is from drawing samples" in said
     assert invoke(["power", str(results), "--detect", "1%", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -242,6 +242,7 @@ def test_each_measurement_states_its_null_number_and_protocol() -> None:
     assert found["rarity-k3-pixels"].n == of_inside
     assert found["fld-pixels"].n == 35  # half as many as there are training images
     assert found["fld-pixels"].protocol["subset"] == "35 of 40 samples, at random with seed 0"
+    assert "fewer than 100 samples" in found["fld-pixels"].remark
     assert found["effective-rank-pixels"].n == 40
     assert found["mmd-pixels"].debiased is not None
 

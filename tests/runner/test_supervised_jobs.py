@@ -121,7 +121,9 @@ def ok(number: int) -> Outcome:
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, CellResult], list[str]]]:
     monkeypatch.setattr(supervisor, "plugins_behind", lambda catalogue, names: [])
 
-    def run(executor: ScriptedExecutor, cells: int = 3, **changes: Any) -> tuple[dict[str, CellResult], list[str]]:
+    def run(
+        executor: ScriptedExecutor, cells: int = 3, made_once: bool = False, **changes: Any
+    ) -> tuple[dict[str, CellResult], list[str]]:
         record = RunRecord(
             created="2026-01-01T00:00:00+00:00", genbench="0.1.0", profile="smoke",
             cells=[planned(number) for number in range(cells)], timeout=60.0, **changes,
@@ -141,6 +143,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
                 said,
                 "cpu",
                 clock=lambda: next(seconds),  # type: ignore[arg-type]
+                made_once=made_once,
             ).execute()
         finally:
             results = directory.read_cells().results
@@ -201,6 +204,13 @@ def test_time_limit_memory_and_crash_are_results(execute: Any) -> None:
     results, _ = execute(ScriptedExecutor({f"gan-{n}": [end] for n, end in enumerate(ends)}))
     assert [results[f"gan-{n}"].status for n in range(3)] == ["timeout", "oom", "failed"]
     assert "exited with status 7; see " in results["gan-2"].reason
+
+
+@pytest.mark.parametrize("made_once", [False, True])
+def test_a_trial_that_runs_out_of_time_cannot_be_resumed(execute: Any, made_once: bool) -> None:
+    results, _ = execute(ScriptedExecutor({"gan-0": [Outcome(timed_out=True)]}), cells=1, made_once=made_once)
+    assert ("--resume" in results["gan-0"].reason) == (not made_once)
+    assert ("counts as a trial without a value" in results["gan-0"].reason) == made_once
 
 
 def test_what_ends_reference_rows_is_said_as_of_a_cell(execute: Any) -> None:

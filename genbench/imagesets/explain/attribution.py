@@ -6,7 +6,8 @@ choice's effect over all orders is its Shapley value (Shapley, A value for n-per
 whole difference too.
 
 The difference between two protocols on the same images varies much less with the images than either value: the
-delete-block jackknife is applied to the difference itself, with the same blocks for both protocols.
+delete-block jackknife is applied to the difference itself, with the same blocks for both protocols. As that of the
+distance, it is up to √2 times too large where the second set is as good as the first (docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial
+
+import torch
+
+from genbench.metrics.standard_errors import Jackknife, jackknife
 
 MAX_EXACT = 4  # choices: of more, 2^k protocols would be measured; then only the extremes below are
 Subset = frozenset[str]
@@ -30,13 +35,16 @@ class Measured:
     @property
     def standard_error(self) -> float | None:
         """The jackknife standard error from drawing the second set; None: unknown."""
-        return standard_error(self.changes)
+        return None if self._jackknife is None else self._jackknife.standard_error
 
     @property
     def bias(self) -> float | None:
         """The part of the value that is due to the finite size of the second set; None: unknown."""
-        count = len(self.changes)
-        return (count - 1) * sum(self.changes) / count if count > 1 else None
+        return None if self._jackknife is None else self._jackknife.bias
+
+    @property
+    def _jackknife(self) -> Jackknife | None:
+        return jackknife(torch.tensor(self.changes, dtype=torch.float64)) if len(self.changes) > 1 else None
 
     def change_with(self, n: int, more: int) -> float:
         """Return the change to be expected with `more` images instead of `n`: 0 where the bias is unknown.
@@ -60,15 +68,6 @@ class Contribution:
     mean: Measured | None  # over all orders: the Shapley value; None: not all orders were computed
     lowest: float  # over all orders; without these, over the waterfall and the choice alone, first and last
     highest: float
-
-
-def standard_error(changes: Sequence[float]) -> float | None:
-    """Return √((K-1)/K Σ (cₖ - c̄)²) of the changes from deleting K ≥ 2 blocks; None with fewer."""
-    count = len(changes)
-    if count < 2:
-        return None
-    mean = sum(changes) / count
-    return float((sum((change - mean) ** 2 for change in changes) * (count - 1) / count) ** 0.5)
 
 
 def subsets_needed(choices: Sequence[str]) -> list[Subset]:

@@ -44,6 +44,10 @@ class ProtocolDistances:
         """Return how many reference images a split has."""
         return sum(count for name, count in self._splits.items() if split in (name, "both"))
 
+    def width(self, protocol: Protocol) -> int:
+        """Return the number of features."""
+        return self._fake.rows[input_of(protocol, reference=False), layer_of(protocol)].shape[1]
+
     def measured(self, protocol: Protocol) -> Measured:
         """Return the distance; raise ValueError where whitening finds no spread in the reference."""
         layer = layer_of(protocol)

@@ -180,7 +180,7 @@ class _Explaining:
         ]
         if isinstance(network, Inception) and not network.published:
             warnings.append(other_weights(network.name))
-        width = self.base.layer if isinstance(network, Inception) else 0
+        width = self._distances.width(self.base)
         fewest = min(self._n, self._distances.reference_count(self.base.split))
         if fewest <= width:
             warnings.append(few_images(fewest, width, self.base.extractor))

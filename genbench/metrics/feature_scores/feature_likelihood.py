@@ -44,6 +44,8 @@ MOST = 10_000  # samples, and images of a batch
 EPOCHS = 50
 LEARNING_RATE = 0.5
 HELD_OUT = 20  # images at least
+FEW = 100  # samples
+SMALL = f"fewer than {FEW} samples: the standard error is a few per cent too small"
 _SHRINKING = 0.9**2  # of the squared distances from the mean of the training images
 _LEAST_DISTANCE = 1e-3  # added to the squared distance of the nearest training image
 _BOUNDS = (-40.0, 20.0)  # of the logarithms of variances
@@ -134,7 +136,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
         protocol = protocol_of(
             evaluation, extractor, n_held_out=len(test), epochs=EPOCHS, learning_rate=LEARNING_RATE, **subset
         )
-        return Estimate(metric, *found, m, direction, protocol, null=null)
+        return Estimate(metric, *found, m, direction, protocol, null=null, remark=SMALL if m < FEW else "")
 
     return [
         estimate(name, divergence, "lower", 0.0),

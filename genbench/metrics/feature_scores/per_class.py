@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
-from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset
+from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset, too_many_copies
 from genbench.metrics.frechet import distance_variance, frechet_distance, statistics
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.manifolds import K, Overlap, overlap
@@ -30,9 +30,9 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     """Return the three means over classes; their errors cover the drawing of samples within classes.
 
     Every class of the training images counts, equally. Where one has too few images in either set, there is no number:
-    a Fréchet distance needs more images than features, precision and recall need 50. All classes contribute the same
-    number of images to precision and recall, a random subset of the larger ones. Features are whitened, if at all, by
-    all training images.
+    a Fréchet distance needs more images than features, precision and recall need 50, and no more than 5 % of them with
+    as many copies as neighbours. All classes contribute the same number of images to precision and recall, a random
+    subset of the larger ones. Features are whitened, if at all, by all training images.
     """
     name = earned_name("per-class", evaluation, extractor)
     try:
@@ -102,8 +102,14 @@ def _overlaps(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -
         return [Unavailable(name.replace("per-class", f"class-{one}", 1), lacking) for one in ("precision", "recall")]
     n = min(len(features) for pair in pairs.values() for features in pair)
     found: list[Overlap] = []
+    empty: dict[str, str] = {}
     for one, pair in pairs.items():
         x, y = (random_subset(features, n) for features in pair)
+        for which, images, balls in (("precision", "training images", y), ("recall", "samples", x)):
+            copies = too_many_copies(balls, K)
+            if copies:
+                reason = f"{copies} of {n} {images} of class {one} have {K} or more exact copies: remove the copies."
+                empty.setdefault(which, reason)
         blocks = make_blocks(n, evaluation.generator(f"jackknife of {name}, class {one}"))
 
         def measured(x: Tensor, y: Tensor, blocks: Sequence[Tensor] = blocks) -> Overlap:
@@ -112,9 +118,13 @@ def _overlaps(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -
         found.append(computed_on(evaluation.device, measured, x, y))
     results: list[Estimate | Unavailable] = []
     for which in ("precision", "recall"):
+        metric = name.replace("per-class", f"class-{which}-k{K}-n{n}", 1)
+        if which in empty:
+            results.append(Unavailable(metric, empty[which]))
+            continue
         scores = [getattr(one, which) for one in found]
         estimate = Estimate(
-            metric=name.replace("per-class", f"class-{which}-k{K}-n{n}", 1),
+            metric=metric,
             value=sum(score.value for score in scores) / len(scores),
             standard_error=_of_mean([score.standard_error for score in scores]),
             n=n * len(scores),
@@ -128,14 +138,17 @@ def _overlaps(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -
 
 
 def _too_few(pairs: Pairs, least: int, rule: str) -> str:
-    """Return why there is no number; empty where every class has enough images."""
-    counts = {one: min(len(x), len(y)) for one, (x, y) in pairs.items()}
-    few = sorted((count, one) for one, count in counts.items() if count < least)
-    if not few:
-        return ""
-    named = ", ".join(f"{one} ({count})" for count, one in few[:_NAMED])
-    more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-    return f"{rule} images of each class in both sets; fewer have the classes {named}{more}. Draw more samples."
+    """Return why there is no number; empty where every class has enough images.
+
+    More samples help only where the training images suffice.
+    """
+    for number, images, advice in ((1, "training images", ""), (0, "samples", " Draw more samples.")):
+        few = sorted((len(pair[number]), one) for one, pair in pairs.items() if len(pair[number]) < least)
+        if few:
+            named = ", ".join(f"{one} ({count})" for count, one in few[:_NAMED])
+            more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+            return f"{rule} images of each class in both sets; fewer {images} have the classes {named}{more}.{advice}"
+    return ""
 
 
 def _of_mean(errors: Sequence[float | None]) -> float | None:

@@ -13,13 +13,18 @@ from torch import Tensor
 
 from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
-from genbench.metrics.feature_sets import comparable_features, earned_name, held_out_features, protocol_of, repeated
+from genbench.metrics.feature_sets import (
+    comparable_features,
+    earned_name,
+    held_out_features,
+    protocol_of,
+    too_many_copies,
+)
 from genbench.metrics.manifolds import radii
 from genbench.metrics.neighbours import centred, nearer_than, row_numbers, tile
 from genbench.metrics.standard_errors import mean_and_standard_error
 
 K = 3
-_MOST_EMPTY = 0.05  # share of the training images whose balls may be empty
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
@@ -34,8 +39,8 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
         samples, train = comparable_features(evaluation, extractor, "samples", "train")
         if len(train) <= K:
             raise ValueError(f"it needs more than {K} training images; there are {len(train)}.")
-        empty = repeated(train, K)
-        if empty > _MOST_EMPTY * len(train):
+        empty = too_many_copies(train, K)
+        if empty:
             raise ValueError(f"{empty} of the {len(train)} training images have {K} or more exact copies: remove them.")
     except ValueError as error:
         return [Unavailable(name, str(error))]

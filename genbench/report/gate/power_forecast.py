@@ -23,8 +23,8 @@ def text(plan: Plan) -> str:
     """Return the tables and sentences for a terminal."""
     first = plan.pairs[0].one
     lines = [
-        f"{first.metric}: to see {100 * plan.share:g} % with probability {plan.power:g}, "
-        f"and any false difference with at most {plan.error:g}",
+        f"{first.metric}: to see a difference of {100 * plan.share:g} % with a probability of {100 * plan.power:g} %, "
+        f"and any false difference with at most {100 * plan.error:g} %",
         "",
     ]
     aligned = ("left", "left", *["right"] * 6)
