@@ -18,6 +18,7 @@ from genbench.commands.device import make_rendezvous
 from genbench.commands.preparation import time_limit
 from genbench.commands.race_execution import run_races
 from genbench.commands.results import Results
+from genbench.commands.trials import seconds_per_image
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -239,11 +240,16 @@ def execute(
         interruption: Interrupted | None = None
         executor = executor_of_run(pool, run, record, catalogue, device, output)
         names = shown_names(record.cells)
+        try:
+            tried = _tried(run, record, catalogue, executor, device, output) if executor.limits_time else {}
+        except BaseException:
+            executor.close()
+            raise
 
         def execute_cells(part: RunRecord) -> None:
             added = any(cell.id not in names for cell in part.cells)  # by a race
             own = shown_names(part.cells) | names if added else names
-            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own).execute()
+            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own, tried=tried).execute()
 
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
@@ -269,6 +275,20 @@ def execute(
         output.notify(f"Failed: {clean(failure, 2000)}")
     codes = codes_of(contents.cells.results.values()) + (METRIC_FAILED,) * bool(failures)
     return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption, codes)
+
+
+def _tried(
+    run: RunDirectory,
+    record: RunRecord,
+    catalogue: Catalogue,
+    executor: LocalExecutor | PluginExecutor,
+    device: str,
+    output: Output,
+) -> dict[bytes, float]:
+    """Return `seconds_per_image` of the cells that have no final result yet."""
+    done = {id for id, status in run.read_statuses().items() if status in FINAL}
+    cells = [cell for cell in record.cells if not cell.reason and cell.id not in done]
+    return seconds_per_image(cells, catalogue, device, record.threads or executor.threads, output.display.message)
 
 
 def _default_path(models: Sequence[str]) -> Path:

@@ -64,6 +64,7 @@ class Limits(msgspec.Struct, frozen=True):
     poll_seconds: float = 5.0
     start_seconds: float | None = None
     shared: bool = False
+    limits_time: bool = False
     collects: bool = False  # it has the method `collect`
 
 
@@ -241,8 +242,8 @@ def _create(call: Call) -> Any:
 
 
 def _limits(executor: Any) -> Limits:
-    given = {name: getattr(executor, name) for name in ("capacity", "poll_seconds", "start_seconds", "shared")
-             if getattr(executor, name, None) is not None}  # fmt: skip
+    names = ("capacity", "poll_seconds", "start_seconds", "shared", "limits_time")
+    given = {name: getattr(executor, name) for name in names if getattr(executor, name, None) is not None}
     try:
         limits = msgspec.convert({**given, "collects": callable(getattr(executor, "collect", None))}, Limits)
     except msgspec.ValidationError as error:

@@ -38,15 +38,21 @@ def open_executor(
     return PluginExecutor(ExecutorProcess(choice.name, choice.options, plugin, setup), run, warn)
 
 
-def problems_elsewhere(choice: Choice, plugin: Plugin, needs: Sequence[Resources]) -> list[str]:
-    """Return for each of these why the engine can never provide it, or an empty string; nothing is submitted.
+def problems_elsewhere(choice: Choice, plugin: Plugin, needs_of: Callable[[bool], Sequence[Resources]]) -> list[str]:
+    """Return for each need why the engine can never meet it, or an empty string; nothing is submitted.
+
+    `needs_of(limits_time)` returns the needs, with estimated times if the engine limits those.
 
     Raises `UsageError` if the executor of a plugin is unavailable, and `ExecutorFailed`.
     """
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as place:
-        setup = ExecutorSetup(run=Path(place).resolve(), cells=len(needs))
-        process = ExecutorProcess(choice.name, choice.options, plugin, setup)
+        process = ExecutorProcess(
+            choice.name, choice.options, plugin, ExecutorSetup(run=Path(place).resolve(), cells=1)
+        )
         try:
-            return process.call(Call(method="check", needs=[*needs])).names
+            needs = needs_of(process.limits.limits_time)
+            kinds = [*dict.fromkeys(needs)]
+            problems = dict(zip(kinds, process.call(Call(method="check", needs=kinds)).names, strict=True))
+            return [problems[need] for need in needs]
         finally:
             process.close()

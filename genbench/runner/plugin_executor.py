@@ -19,7 +19,6 @@ from genbench.api.jobs import JobHandle, JobRequest, JobState, Resources
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.measure.machine import default_threads
-from genbench.process.messages import Job
 from genbench.results.files import encode_line
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Reply
@@ -72,7 +71,7 @@ class PluginExecutor:
         self._refused = False  # the engine did not take the last jobs that it was offered
         self._stop_deadline: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
-        self.capacity = process.limits.capacity
+        self.capacity, self.limits_time = process.limits.capacity, process.limits.limits_time
         self.threads = default_threads()
         self._stop_requested = False
         self.on_message: Receive = lambda token, message: None
@@ -185,10 +184,9 @@ class PluginExecutor:
         """Whether the jobs were asked to stop."""
         return self._stop_requested
 
-    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
+    def problems(self, submissions: Sequence[Submission]) -> list[str]:
         """Return for each job why it can never run, or an empty string."""
-        needs = [resources_of(job, timeout) for job in jobs]
-        return self._process.call(Call(method="check", needs=needs)).names
+        return self._process.call(Call(method="check", needs=[*map(resources_of, submissions)])).names
 
     def request_stop(self) -> None:
         """Ask the jobs to stop; `cancel` does so."""
@@ -302,7 +300,7 @@ class PluginExecutor:
             cell=attempt.task,
             label=submission.label,
             attempt=attempt.number,
-            resources=resources_of(job, submission.timeout),
+            resources=resources_of(submission),
             folder=folder,
             command=(sys.executable, "-P", "-m", "genbench.runner.node", str(folder), attempt.token),
             payload=encode_line(payload),
@@ -326,8 +324,9 @@ def _remove(folder: JobFolder, run: RunDirectory, task: str) -> None:
     folder.remove()
 
 
-def resources_of(job: Job, timeout: float | None) -> Resources:
+def resources_of(submission: Submission) -> Resources:
     """Return what a job needs on a node."""
+    job, timeout = submission.job, submission.timeout
     processes = resolve_recipe(job.cell.identity.recipe).nproc if job.cell is not None else 1
     kind = job.device.partition(":")[0]
     return Resources(
@@ -337,6 +336,8 @@ def resources_of(job: Job, timeout: float | None) -> Resources:
         device_type=kind,
         memory=job.memory_limit,
         seconds=None if timeout is None else timeout + _MARGIN_SECONDS,
+        estimate=submission.estimate,
+        extensions=submission.extensions,
     )
 
 

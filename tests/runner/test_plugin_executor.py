@@ -29,8 +29,9 @@ from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import ExecutorFailed, Limits
 from genbench.runner.jobs.job_folder import MESSAGES, RESULT, JobFolder
 from genbench.runner.jobs.journal import Entry, Journal
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import FAILURES, PluginExecutor, give_up_jobs, resources_of
-from genbench.runner.run_executor import Outcome
+from genbench.runner.run_executor import Outcome, Submission
 
 FINISHED, LOST = JobState(state="finished"), JobState(state="lost", reason="node n1 died")
 
@@ -367,6 +368,7 @@ def test_the_needs_of_a_job_are_those_of_its_recipe_and_limits() -> None:
     recipe = {**cell.identity.recipe, "nproc": 2}
     cell = msgspec.structs.replace(cell, identity=msgspec.structs.replace(cell.identity, recipe=recipe))
     job = Job(task="cell", cell=cell, device="cuda:1", threads=3, memory_limit=8.0)
-    found = resources_of(job, 100)
+    submitted = Submission(Attempt(TOKENS[0], cell.id, 1), cell.id, job, 100, estimate=40.0, extensions=2)
+    found = resources_of(submitted)
     assert (found.processes, found.cores, found.devices, found.device_type) == (2, 6, 2, "cuda")
-    assert (found.memory, found.seconds) == (8.0, 700.0)
+    assert (found.memory, found.seconds, found.estimate, found.extensions) == (8.0, 700.0, 40.0, 2)
