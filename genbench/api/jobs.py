@@ -94,6 +94,7 @@ class ExecutorSetup:
 
     run: Path  # the run directory, absolute
     cells: int  # that are left to execute
+    call_seconds: float = 60.0  # that genbench waits for the answer to a call of a method
 
     @property
     def run_name(self) -> str:

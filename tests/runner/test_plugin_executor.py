@@ -104,6 +104,47 @@ def test_a_job_whose_result_never_arrives_is_lost(run: RunDirectory) -> None:
     assert (found.state, found.reason) == ("lost", "it delivered no result: status 1, Killed")
 
 
+def test_a_result_counts_soon_after_it_has_arrived_whatever_the_engine_says(run: RunDirectory) -> None:
+    running = JobState(state="running", node="n1")
+    job = Submitted(run)
+    begin(job.request)
+    deliver(job.request.folder, job.token, 0)
+    assert job.state(running) == running
+    job.clock.now += 31
+    assert job.state(running).state == "finished"
+    assert job.executor.outcome(job.token).finished is not None
+    half = Submitted(run, number=1)
+    begin(half.request)
+    deliver(half.request.folder, half.token, 1)
+    (half.request.folder / "samples" / "gan-1.png").write_bytes(b"cont")
+    half.state(running)
+    half.clock.now += 31
+    assert half.state(running) == running
+
+
+def test_a_job_that_runs_for_longer_than_it_can_is_cancelled_and_lost(run: RunDirectory) -> None:
+    running, waiting = JobState(state="running"), JobState(state="pending")
+    job = Submitted(run)
+    job.state(running)
+    job.clock.now += 600
+    assert (job.state(waiting), job.state(running)) == (waiting, running)  # the engine has started it again
+    job.clock.now += 659
+    assert job.state(running) == running
+    job.clock.now += 2
+    assert job.state(running) == JobState(state="lost", reason="it still ran after 660 s")
+    assert job.process.cancelled == [job.token]
+
+
+def test_an_engine_that_takes_no_jobs_is_named_once(run: RunDirectory) -> None:
+    said: list[str] = []
+    clock = Clock()
+    executor = make_executor(run, SimulatedProcess(takes=0), clock, said)
+    for _ in range(4):
+        assert executor.submit([submission(0)]) == 0
+        clock.now += 31
+    assert said == ["the executor 'simulated' takes no further jobs for now; they are offered again"]
+
+
 def test_half_a_delivery_is_none(run: RunDirectory) -> None:
     job = Submitted(run)
     begin(job.request)
