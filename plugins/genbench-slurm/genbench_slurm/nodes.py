@@ -12,6 +12,7 @@ from genbench import Resources
 from . import Options
 
 SINFO_FORMAT = "%P|%l|%c|%m|%G"  # partition, time limit, CPUs, memory in MiB and generic resources of a kind of node
+_FINE_MINUTES = 20  # longer time limits are multiples of five minutes
 _GRES = re.compile(r"(?P<name>[^:(]+)(?::(?P<type>[^:(\d][^:(]*|\d+[^:(\d][^:(]*))?(?::(?P<count>\d+))?")
 
 
@@ -103,8 +104,9 @@ def minutes_of(needs: Resources, options: Options, longest: float | None = None)
     if needs.estimate is None or not options.margin:
         return most
     wanted = 2**needs.extensions * (options.margin * needs.estimate / 60 + options.extra_minutes)
+    step = 1 if wanted <= _FINE_MINUTES else 5  # jobs of one array have the same limit
     limits = (limit for limit in (most, longest) if limit is not None)
-    return max(1, math.floor(min([math.ceil(wanted), *limits])))
+    return max(1, math.floor(min([step * math.ceil(wanted / step), *limits])))
 
 
 def longest_minutes(nodes: Sequence[Nodes]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,17 @@ def test_a_quota_makes_arrays_smaller_and_the_rest_waits(fake: Path) -> None:
     assert (fake / "calls").read_text().splitlines()[-5:] == [
         *("sbatch array=0-6", "sbatch array=0-2", "sbatch array=0-0", "sbatch array=0-0", "sbatch array=0-0"),
     ]
+
+
+def test_jobs_with_the_same_time_limit_are_one_array(fake: Path) -> None:
+    executor = Slurm(ExecutorSetup(run=fake, cells=4), Options())
+    estimates = (2.0, 9.0, 19.0, 600.0)  # 11, 11, 11 and 40 minutes
+    jobs = [replace(job, resources=Resources(estimate=s)) for job, s in zip(requests(4, fake), estimates, strict=True)]
+    (fake / "commands" / "sbatch").write_text(
+        f"#!/bin/sh\nset -- $(grep -o -e 'array=[^%]*' -e 'time=[0-9]*')\necho $* >> {fake}/arrays; echo 7\n"
+    )
+    executor.submit(jobs)
+    assert (fake / "arrays").read_text().splitlines() == ["array=0-2 time=11", "array=0-0 time=40"]
 
 
 def test_an_error_that_is_no_quota_is_raised(fake: Path) -> None:
