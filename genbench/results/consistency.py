@@ -34,7 +34,7 @@ from genbench.results.schema import (
     TrainingFrame,
     Window,
 )
-from genbench.results.shared_parts import SHARED, SHARED_OF_RESULTS
+from genbench.results.shared_parts import SHARED
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image
@@ -61,23 +61,14 @@ def problem_of_id(id: str) -> str:
     return ""
 
 
-def problem_of_result(result: CellResult, planned: CellIdentity | None = None, possible: set[int] | None = None) -> str:
+def problem_of_result(result: CellResult, planned: CellIdentity | None = None) -> str:
     """Return what is impossible in a cell's result, with the name of the field; '' if nothing is.
 
     Args:
         result: as it was read.
-        planned: the identity of the cell of this id in the plan, in which nothing is impossible; None: it is not in
-            the plan.
-        possible: parts that many results share, see `genbench.results.shared_parts`, in which nothing is impossible, by
-            `id`; they are left out, and those of a result without a problem are added.
+        planned: the identity of the cell in the plan, in which nothing is impossible; None: it is not in the plan.
     """
-    if possible is None:
-        return next(_problems_of_result(result, planned), "")
-    known = {name: _NOTHING for name in SHARED_OF_RESULTS if id(getattr(result, name)) in possible}
-    if problem := next(_problems_of_result(msgspec.structs.replace(result, **known) if known else result, planned), ""):
-        return problem
-    possible.update(id(part) for name in SHARED_OF_RESULTS if name not in known and (part := getattr(result, name)))
-    return ""
+    return next(_problems_of_result(result, planned), "")
 
 
 def problems_of_planned_cells(cells: Sequence[PlannedCell]) -> dict[int, str]:
@@ -209,7 +200,7 @@ _NOTHING: Any = None  # in place of what needs no check
 
 
 def _problems_of_result(result: CellResult, planned: CellIdentity | None) -> Iterator[str]:
-    if planned is None and (found := problem_of_id(result.id)):
+    if found := problem_of_id(result.id):
         yield found
     if planned is not None and result.identity == planned:
         yield from impossible_values(msgspec.structs.replace(result, identity=_NOTHING), "")

@@ -21,15 +21,6 @@ SHARED = (
     "metric_origins",
     "metric_options",
 )  # of identities
-SHARED_OF_RESULTS = (
-    "comparability",
-    "parameters",
-    "total_parameters",
-    "proof",
-    "engine",
-    "sampling",
-    "unavailable",
-)  # whole fields
 
 
 class SharedParts:
@@ -37,7 +28,6 @@ class SharedParts:
 
     def __init__(self) -> None:
         self._first: dict[Hashable, Any] = {}
-        self._own: set[int] = set()  # the shared parts, by `id`
 
     def of_cell(self, cell: PlannedCell) -> PlannedCell:
         """Return an equal cell with shared parts."""
@@ -50,22 +40,22 @@ class SharedParts:
         """Return an equal identity with shared parts."""
         return msgspec.structs.replace(identity, **{name: self._shared(getattr(identity, name)) for name in SHARED})
 
-    def of_fields(self, result: CellResult) -> CellResult:
-        """Return an equal result that shares its fields in `SHARED_OF_RESULTS`."""
-        return msgspec.structs.replace(
-            result, **{name: self._shared(getattr(result, name)) for name in SHARED_OF_RESULTS}
-        )
-
     def of_result(self, result: CellResult) -> CellResult:
         """Return an equal result with shared parts, apart from its identity."""
         return msgspec.structs.replace(
             result,
-            **{name: self._shared(getattr(result, name)) for name in SHARED_OF_RESULTS},
+            comparability=self._shared(result.comparability),
             provenance=msgspec.structs.replace(
                 result.provenance,
                 versions=self._shared(result.provenance.versions),
                 host=self._shared(result.provenance.host),
             ),
+            parameters=self._shared(result.parameters),
+            total_parameters=self._shared(result.total_parameters),
+            proof=self._shared(result.proof),
+            engine=self._shared(result.engine),
+            sampling=self._shared(result.sampling),
+            unavailable=self._shared(result.unavailable),
             estimates=self._estimates(result.estimates),
             evaluations=[
                 msgspec.structs.replace(point, estimates=self._estimates(point.estimates))
@@ -83,9 +73,8 @@ class SharedParts:
         ]  # fmt: skip
 
     def _shared(self, part: Part) -> Part:
-        if not part or id(part) in self._own:
+        if not part:
             return part
         key = part if isinstance(part, str) else (type(part), msgspec.json.encode(part))
         found: Part = self._first.setdefault(key, part)
-        self._own.add(id(found))
         return found

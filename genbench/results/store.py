@@ -353,20 +353,11 @@ class RunDirectory:
             if ids is None
             else [p for id in ids if (p := self.cell_path(id)).exists()]
         )
-        few = len(paths) <= KEPT_WHOLE
-        possible: set[int] | None = (
-            None if few else set()
-        )  # by `id`: the shared parts, which live as long as this object
-        for path, result, problem in _read_each(
-            paths,
-            CellResult,
-            lambda result: self._problem_of_result(result, possible),
-            None if few else self._parts.of_fields,
-        ):
+        for path, result, problem in _read_each(paths, CellResult, self._problem_of_result):
             if result is None:
                 damaged[path.stem] = problem
             else:
-                results[path.stem] = result if few else self._in_few_bytes(result, path)
+                results[path.stem] = result if len(paths) <= KEPT_WHOLE else self._in_few_bytes(result, path)
         return RecordFiles(results, damaged)
 
     def read_statuses(self) -> dict[str, Status]:
@@ -403,9 +394,9 @@ class RunDirectory:
             left_out["the race"] = f"race.json {self.race_damage}"
         return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out, self.race)
 
-    def _problem_of_result(self, result: CellResult, possible: set[int] | None = None) -> str:
+    def _problem_of_result(self, result: CellResult) -> str:
         planned = self._planned_identities.get(result.id)
-        if problem := problem_of_result(result, planned, possible):
+        if problem := problem_of_result(result, planned):
             return problem
         if result.identity == planned:
             return ""
@@ -495,15 +486,9 @@ def find_runs(directory: str | Path) -> list[Path]:
 
 
 def _read_each(
-    paths: Iterable[Path],
-    record_type: type[RecordType],
-    problem_of: Callable[[RecordType], str],
-    prepare: Callable[[RecordType], RecordType] | None = None,
+    paths: Iterable[Path], record_type: type[RecordType], problem_of: Callable[[RecordType], str]
 ) -> Iterator[tuple[Path, RecordType | None, str]]:
-    """Yield the record in each file, or None and why it is damaged; one at a time, because they are large.
-
-    `prepare` makes another record of one that was read, before it is examined.
-    """
+    """Yield the record in each file, or None and why it is damaged; one at a time, because they are large."""
     for path in paths:
         try:
             result: Any = decode(read_regular_file(path), record_type)
@@ -512,7 +497,6 @@ def _read_each(
         except (DamagedError, NewerFormatError) as error:
             yield path, None, str(error)
         else:
-            result = result if prepare is None else prepare(result)
             problem = problem_of(result)
             if result.id != path.stem:
                 problem = f"it contains the result of {result.id[:100]!r}"
