@@ -18,7 +18,6 @@ from genbench.commands.device import make_rendezvous
 from genbench.commands.preparation import time_limit
 from genbench.commands.race_execution import run_races
 from genbench.commands.results import Results
-from genbench.commands.trials import seconds_per_image
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -41,6 +40,7 @@ from genbench.results.failure_codes import METRIC_FAILED, codes_of
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.cost_trials import seconds_per_image
 from genbench.runner.local_executor import LocalExecutor
 from genbench.runner.open_executor import open_executor
 from genbench.runner.plugin_executor import PluginExecutor

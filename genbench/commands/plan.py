@@ -16,7 +16,6 @@ from genbench.builtin.extractors.inception_weights import at_hand as inception_a
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
 from genbench.commands.preparation import Prepared, choose_job_runner, prepared, time_limit
-from genbench.commands.trials import TRIAL_SECONDS, seconds_per_image, trials
 from genbench.commands.weights import inception_weights
 from genbench.measure.machine import default_threads
 from genbench.planning import planner
@@ -33,6 +32,7 @@ from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.cost_trials import TRIAL_SECONDS, seconds_per_image, trials
 from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.open_executor import problems_elsewhere
 from genbench.runner.plugin_executor import resources_of

@@ -291,7 +291,7 @@ class PluginExecutor:
 
     def _unconfirmed(self, state: JobState) -> JobState:
         """Do not wait for ever for the end of jobs that were asked to stop."""
-        if self._stop_deadline is None or time.monotonic() < self._stop_deadline:
+        if state.state == "finished" or self._stop_deadline is None or time.monotonic() < self._stop_deadline:
             return state
         return JobState(state="lost", reason="the engine did not confirm its end")
 

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -167,7 +167,7 @@ class Supervisor:
         `tried`: seconds per image of kinds of cells (`step_key`), for executors that limit the times of jobs.
         """
         self._clock = clock
-        self._tried = {hash(key): seconds for key, seconds in (tried or {}).items()}
+        self._tried: dict[Hashable, float] = {hash(key): seconds for key, seconds in (tried or {}).items()}
         self._extensions: Counter[str] = Counter()  # by task: jobs that the engine's time limit ended
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display

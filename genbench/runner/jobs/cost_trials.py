@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genbench.commands.device import require_device
-from genbench.commands.preparation import choose_job_runner
 from genbench.errors import UsageError
 from genbench.planning.identity import step_key
 from genbench.planning.planner import names_in_use, plugins_behind
@@ -15,7 +13,8 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import PlannedCell
 from genbench.runner.job_runner import JobRunner
-from genbench.runner.supervisor import estimate
+from genbench.runner.pool import WorkerPool
+from genbench.runner.supervisor import ask_devices, estimate
 
 TRIAL_SECONDS = 120.0  # for the trials of all kinds of cells
 
@@ -51,10 +50,8 @@ def seconds_per_image(
     if not cells:
         return {}
     notify("estimating how long the cells take, for the time limits of their jobs")
-    with choose_job_runner(False) as runner:
-        try:
-            require_device(runner, (), device, chosen=True)
-        except UsageError:
+    with WorkerPool() as runner:
+        if not _has(runner, device):
             return {}
         tried = trials(
             runner, cells, lambda cell: plugins_behind(catalogue, names_in_use(cell.identity)), device, threads
@@ -64,3 +61,14 @@ def seconds_per_image(
         for key, facts in tried.items()
         if isinstance(facts, dict) and facts
     }
+
+
+def _has(runner: JobRunner, device: str) -> bool:
+    """Whether this machine has a device of this type."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return True
+    try:
+        return bool(ask_devices(runner, kind).get(kind))
+    except UsageError:
+        return False
