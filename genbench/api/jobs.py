@@ -31,6 +31,8 @@ class Resources:
     device_type: str = "cpu"  # 'cuda', 'mps', 'xpu'
     memory: float | None = None  # GiB; None: not limited by the user
     seconds: float | None = None  # after which the job has certainly ended by itself; None: no time limit
+    estimate: float | None = None  # seconds that its cell takes from the beginning; None: unknown, or no `limits_time`
+    extensions: int = 0  # earlier jobs of the cell that the engine's time limit ended: this one needs more time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class JobState:
     state: StateName
     reason: str = ""  # the engine's own words: why it is pending or lost, or what ended it; its last output
     node: str = ""  # where it runs or ran
+    timed_out: bool = False  # it is lost because the engine's time limit ended it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,7 @@ class ExecutorSetup:
 
     run: Path  # the run directory, absolute
     cells: int  # that are left to execute
+    call_seconds: float = 60.0  # that genbench waits for the answer to a call of a method
 
     @property
     def run_name(self) -> str:
@@ -110,6 +114,9 @@ class Executor(Protocol):
         start_seconds: after which a pending job is cancelled and counts as lost. [default: no limit]
         shared: whether a job may share its processors or devices with other jobs; the speeds of its cells are then
             marked, and compared only with those of cells that were measured in the same way. [default: False]
+        limits_time: whether jobs get time limits from `Resources.estimate`: genbench then tries a step of each kind of
+            cell on this machine, if it has the device, before the first job, and later knows more from the jobs
+            themselves. [default: False]
     """
 
     def check(self, needs: Sequence[Resources]) -> Sequence[str]:

@@ -40,6 +40,7 @@ from genbench.results.failure_codes import METRIC_FAILED, codes_of
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.cost_trials import seconds_per_image
 from genbench.runner.local_executor import LocalExecutor
 from genbench.runner.open_executor import open_executor
 from genbench.runner.plugin_executor import PluginExecutor
@@ -239,11 +240,16 @@ def execute(
         interruption: Interrupted | None = None
         executor = executor_of_run(pool, run, record, catalogue, device, output)
         names = shown_names(record.cells)
+        try:
+            tried = _tried(run, record, catalogue, executor, device, output) if executor.limits_time else {}
+        except BaseException:
+            executor.close()
+            raise
 
         def execute_cells(part: RunRecord) -> None:
             added = any(cell.id not in names for cell in part.cells)  # by a race
             own = shown_names(part.cells) | names if added else names
-            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own).execute()
+            Supervisor(run, part, catalogue, executor, display, device, trackers, names=own, tried=tried).execute()
 
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
@@ -269,6 +275,20 @@ def execute(
         output.notify(f"Failed: {clean(failure, 2000)}")
     codes = codes_of(contents.cells.results.values()) + (METRIC_FAILED,) * bool(failures)
     return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption, codes)
+
+
+def _tried(
+    run: RunDirectory,
+    record: RunRecord,
+    catalogue: Catalogue,
+    executor: LocalExecutor | PluginExecutor,
+    device: str,
+    output: Output,
+) -> dict[bytes, float]:
+    """Return `seconds_per_image` of the cells that have no final result yet."""
+    done = {id for id, status in run.read_statuses().items() if status in FINAL}
+    cells = [cell for cell in record.cells if not cell.reason and cell.id not in done]
+    return seconds_per_image(cells, catalogue, device, record.threads or executor.threads, output.display.message)
 
 
 def _default_path(models: Sequence[str]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 from tabulate import tabulate
 
+from genbench.api.jobs import Resources
 from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.builtin.extractors.inception_weights import at_hand as inception_at_hand
@@ -32,11 +32,12 @@ from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.cost_trials import TRIAL_SECONDS, seconds_per_image, trials
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.open_executor import problems_elsewhere
 from genbench.runner.plugin_executor import resources_of
-from genbench.runner.supervisor import estimate
+from genbench.runner.run_executor import Submission
 
-_ESTIMATION_SECONDS = 120.0  # of a plan with costs, for trying cells
 _MEBIBYTE = 2**20
 _HOW_TO_RUN = ("progress", "in_process")  # arguments of `genbench.run` that do not affect the plan
 
@@ -178,7 +179,7 @@ class Plan:
         left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
         if left_out:
             cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
-            text += f"\n{cells} neither tried nor estimated: a dry run tries cells for {_ESTIMATION_SECONDS:g} s."
+            text += f"\n{cells} neither tried nor estimated: a dry run tries cells for {TRIAL_SECONDS:g} s."
         return text
 
 
@@ -209,36 +210,44 @@ def tried(ready: Prepared, request: Request) -> Plan:
     """
     if ready.chosen_executor.name == LOCAL:
         return with_costs(ready.executor, ready.plan, ready.device, request.threads)
-    threads = request.threads or default_threads()
-    timeout = time_limit(ready.plan, request)
-    needs = {}
-    for cell in ready.plan.possible:
-        job = Job(
-            task="cell", cell=cell, device=ready.device, threads=threads, memory_limit=request.memory_limit or None
-        )
-        needs[cell.id] = resources_of(job, timeout)
-    kinds = [*dict.fromkeys(needs.values())]
     plugin = ready.catalogue.require("executors", ready.chosen_executor.name).plugin
-    problems = dict(zip(kinds, problems_elsewhere(ready.chosen_executor, plugin, kinds), strict=True))
-    refused = {id: Cost(fails=True, note=f"cannot be executed: {why}") for id, kind in needs.items()
-               if (why := problems[kind])}  # fmt: skip
+    cells, threads = ready.plan.possible, request.threads or default_threads()
+
+    def needs(limits_time: bool) -> list[Resources]:
+        known = seconds_per_image(cells, ready.catalogue, ready.device, threads, _ignore) if limits_time else {}
+        return [_needs(cell, ready, request, threads, known) for cell in cells]
+
+    problems = problems_elsewhere(ready.chosen_executor, plugin, needs)
+    refused = {cell.id: Cost(fails=True, note=f"cannot be executed: {why}")
+               for cell, why in zip(cells, problems, strict=True) if why}  # fmt: skip
     shown = _shown(ready.plan, ready.device, refused)
     return replace(shown, executor=ready.chosen_executor.name, with_costs=False)
+
+
+def _needs(
+    cell: PlannedCell, ready: Prepared, request: Request, threads: int, known: Mapping[bytes, float]
+) -> Resources:
+    job = Job(task="cell", cell=cell, device=ready.device, threads=threads, memory_limit=request.memory_limit or None)
+    rate = known.get(step_key(cell.identity)) if known else None
+    estimate = None if rate is None else rate * resolve_recipe(cell.identity.recipe).images
+    attempt = Attempt("", cell.id, 1)
+    return resources_of(Submission(attempt, cell.id, job, time_limit(ready.plan, request), estimate=estimate))
+
+
+def _ignore(text: str) -> None:
+    pass
 
 
 def with_costs(pool: JobRunner, made: planner.Plan, device: str, threads: int | None) -> Plan:
     """Return a plan with the estimated cost of each possible cell.
 
     One of the cells whose steps cost the same is built and trained for a second, which reveals cells that would fail;
-    after `_ESTIMATION_SECONDS`, no more cells are.
+    after `TRIAL_SECONDS`, no more cells are.
     """
-    deadline = time.monotonic() + _ESTIMATION_SECONDS
-    measured: dict[bytes, dict[str, Any] | str] = {}
+    measured = trials(pool, made.possible, lambda cell: made.plugins, device, threads)
     costs: dict[str, Cost] = {}
     for cell in made.possible:
         key = step_key(cell.identity)
-        if key not in measured and time.monotonic() < deadline:
-            measured[key] = estimate(pool, cell, made.plugins, device, threads)
         costs[cell.id] = _cost(cell, measured[key]) if key in measured else Cost(tried=False, note="not estimated")
     return _shown(made, device, costs)
 

@@ -6,6 +6,7 @@ end the run. Calls and replies are JSON, one per line, over a socket.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import select
@@ -28,12 +29,23 @@ from genbench.plugins.calls import PluginFunction
 from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
 from genbench.process.spawn import ChildProcess, calling, wait_for_other_end
-from genbench.results.environment_variables import EXECUTOR_TIMEOUT, seconds_from
+from genbench.results.environment_variables import EXECUTOR_TIMEOUT, LONGEST, seconds_from
 
 CALL_SECONDS = 60.0  # for one call of a method; GENBENCH_EXECUTOR_TIMEOUT replaces it
-EXIT_SECONDS = 10.0  # for `close` of the executor
+EXIT_SECONDS = 10.0  # for `close` of the executor, or more where calls may take more than a minute
+_MOST_SAID = 2000  # characters of a reason
 REQUIRED = ("submit", "poll", "cancel")
 OPTIONAL = ("check", "collect", "close")
+
+
+def call_seconds() -> float:
+    """Return how long a call of a method may take."""
+    return seconds_from(EXECUTOR_TIMEOUT, CALL_SECONDS)
+
+
+def exit_seconds() -> float:
+    """Return how long the executor's process may take to exit."""
+    return max(EXIT_SECONDS, EXIT_SECONDS * call_seconds() / CALL_SECONDS)
 
 
 class ExecutorFailed(GenbenchError):
@@ -64,6 +76,7 @@ class Limits(msgspec.Struct, frozen=True):
     poll_seconds: float = 5.0
     start_seconds: float | None = None
     shared: bool = False
+    limits_time: bool = False
     collects: bool = False  # it has the method `collect`
 
 
@@ -129,7 +142,7 @@ class ExecutorProcess:
 
         Calls have numbers: a reply that comes after its call was given up is not taken for that of the next one.
         """
-        limit = seconds_from(EXECUTOR_TIMEOUT, CALL_SECONDS)
+        limit = call_seconds()
         self._calls += 1
         call = msgspec.structs.replace(call, number=self._calls)
         try:
@@ -152,7 +165,7 @@ class ExecutorProcess:
     def close(self) -> bool:
         """End the process with everything that it has started here; return whether it ended by itself."""
         self._lines.socket.close()
-        ended = self._process.wait(EXIT_SECONDS)
+        ended = self._process.wait(exit_seconds())
         self._process.close()
         return ended
 
@@ -204,9 +217,11 @@ def main(descriptor: int) -> None:
             except ExecutorUnavailable as error:
                 reply = Reply(unavailable=str(error), failure="" if call.method == "create" else str(error))
             except BaseException as error:  # also SystemExit, which a library may raise
-                traceback.print_exc()
+                with contextlib.suppress(Exception):  # a plugin may have closed it
+                    traceback.print_exc()
                 reply = Reply(failure=_describe(error))
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # whatever a plugin has made of it
+                sys.stderr.flush()
             lines.send(msgspec.structs.replace(reply, number=call.number))
     if callable(getattr(executor, "close", None)):
         executor.close()
@@ -216,14 +231,18 @@ def main(descriptor: int) -> None:
 def _exit_after(descriptor: int) -> None:
     """Exit soon after the run's process has gone, also where a method never returns."""
     wait_for_other_end(descriptor)
-    time.sleep(EXIT_SECONDS)
+    time.sleep(exit_seconds())
     os._exit(1)
 
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, SpecError):
         return f"{error.cause} {error.cure}".strip().rstrip(".")
-    return f"{type(error).__name__}: {error}".rstrip(": .")
+    try:
+        said = str(error)
+    except Exception as another:
+        said = f"its text cannot be had ({type(another).__name__})"
+    return f"{type(error).__name__}: {said}".rstrip(": .")
 
 
 def _create(call: Call) -> Any:
@@ -241,14 +260,16 @@ def _create(call: Call) -> Any:
 
 
 def _limits(executor: Any) -> Limits:
-    given = {name: getattr(executor, name) for name in ("capacity", "poll_seconds", "start_seconds", "shared")
-             if getattr(executor, name, None) is not None}  # fmt: skip
+    names = ("capacity", "poll_seconds", "start_seconds", "shared", "limits_time")
+    given = {name: getattr(executor, name) for name in names if getattr(executor, name, None) is not None}
     try:
         limits = msgspec.convert({**given, "collects": callable(getattr(executor, "collect", None))}, Limits)
     except msgspec.ValidationError as error:
         raise SpecError(f"an attribute of the executor is not valid: {error}.") from None
-    if limits.capacity < 1 or limits.poll_seconds <= 0:
-        raise SpecError("capacity must be at least 1, and poll_seconds positive.")
+    if limits.capacity < 1 or not 0 < limits.poll_seconds <= LONGEST:
+        raise SpecError(f"capacity must be at least 1, and poll_seconds positive and at most {LONGEST:g}.")
+    if limits.start_seconds is not None and not 0 <= limits.start_seconds < float("inf"):
+        raise SpecError("start_seconds must be a number that is not negative, or None.")
     return limits
 
 
@@ -264,7 +285,7 @@ def _call(executor: Any, call: Call) -> Reply:
         states = method(call.handles)
         if not isinstance(states, Sequence) or len(states) != len(call.handles):
             raise SpecError(f"poll must return one JobState for each of its {len(call.handles)} jobs, not {states!r}.")
-        return Reply(states=msgspec.convert([*states], list[JobState], from_attributes=True))
+        return Reply(states=[_shortened(s) for s in msgspec.convert([*states], list[JobState], from_attributes=True)])
     if call.method == "collect":
         collected = method(call.handles[0])
         if not isinstance(collected, bytes | None):
@@ -272,6 +293,13 @@ def _call(executor: Any, call: Call) -> Reply:
         return Reply(collected=collected)
     method(*([call.handles] if call.method == "cancel" else []))
     return Reply()
+
+
+def _shortened(state: JobState) -> JobState:
+    """Return a state with a reason that fits into a result."""
+    if len(state.reason) <= _MOST_SAID:
+        return state
+    return dataclasses.replace(state, reason=f"{state.reason[:_MOST_SAID]} …")
 
 
 def _texts(returned: Any, call: Call, count: int, fewer: bool = False) -> list[str]:

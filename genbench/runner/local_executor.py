@@ -19,7 +19,7 @@ from genbench.api.jobs import JobState
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.measure.machine import available_bytes, default_threads, usable_processors
-from genbench.process.messages import Finished, Job
+from genbench.process.messages import Finished
 from genbench.results.schema import PlannedCell
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.jobs.job_folder import FOLDER
@@ -110,7 +110,7 @@ class LocalExecutor:
         self.on_message: Receive = lambda token, message: None
         self.on_stopping: Callable[[], None] = lambda: None
         devices = [*sharing.devices] or [device]
-        self.capacity = sharing.places
+        self.capacity, self.limits_time = sharing.places, False
         shares = _shares(self.capacity, threads)
         self.threads = default_threads() if self.capacity == 1 else max(1, len(shares[0]))
         self._memory = _memory_share(self.capacity, device)
@@ -156,9 +156,9 @@ class LocalExecutor:
         """Whether the jobs were asked to stop."""
         return self._runner.stop_requested
 
-    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
+    def problems(self, submissions: Sequence[Submission]) -> list[str]:
         """Return nothing for each: the plan was made for this machine."""
-        return [""] * len(jobs)
+        return [""] * len(submissions)
 
     def adopted(self) -> Sequence[Attempt]:
         """Return nothing: jobs end with the process that has submitted them."""

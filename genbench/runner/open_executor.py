@@ -10,7 +10,7 @@ from genbench.api.jobs import ExecutorSetup, Resources
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice, RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.executor_process import Call, ExecutorProcess
+from genbench.runner.executor_process import Call, ExecutorProcess, call_seconds
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.local_executor import LocalExecutor, Sharing
 from genbench.runner.plugin_executor import PluginExecutor, give_up_jobs
@@ -34,19 +34,24 @@ def open_executor(
         if given_up:
             warn(f"{given_up} jobs of another executor are given up: those that still run end by themselves")
         return LocalExecutor(runner, run.path, device, Sharing(**choice.options), record.threads)  # type: ignore[arg-type]
-    setup = ExecutorSetup(run=run.path.resolve(), cells=len(record.cells))
+    setup = ExecutorSetup(run=run.path.resolve(), cells=len(record.cells), call_seconds=call_seconds())
     return PluginExecutor(ExecutorProcess(choice.name, choice.options, plugin, setup), run, warn)
 
 
-def problems_elsewhere(choice: Choice, plugin: Plugin, needs: Sequence[Resources]) -> list[str]:
-    """Return for each of these why the engine can never provide it, or an empty string; nothing is submitted.
+def problems_elsewhere(choice: Choice, plugin: Plugin, needs_of: Callable[[bool], Sequence[Resources]]) -> list[str]:
+    """Return for each need why the engine can never meet it, or an empty string; nothing is submitted.
+
+    `needs_of(limits_time)` returns the needs, with estimated times if the engine limits those.
 
     Raises `UsageError` if the executor of a plugin is unavailable, and `ExecutorFailed`.
     """
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as place:
-        setup = ExecutorSetup(run=Path(place).resolve(), cells=len(needs))
+        setup = ExecutorSetup(run=Path(place).resolve(), cells=1, call_seconds=call_seconds())
         process = ExecutorProcess(choice.name, choice.options, plugin, setup)
         try:
-            return process.call(Call(method="check", needs=[*needs])).names
+            needs = needs_of(process.limits.limits_time)
+            kinds = [*dict.fromkeys(needs)]
+            problems = dict(zip(kinds, process.call(Call(method="check", needs=kinds)).names, strict=True))
+            return [problems[need] for need in needs]
         finally:
             process.close()

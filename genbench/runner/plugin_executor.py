@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import select
 import socket
@@ -19,7 +20,6 @@ from genbench.api.jobs import JobHandle, JobRequest, JobState, Resources
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.measure.machine import default_threads
-from genbench.process.messages import Job
 from genbench.results.files import encode_line
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Reply
@@ -30,6 +30,7 @@ from genbench.runner.node_code import fingerprint
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked
 
 DELIVERY_SECONDS = 30.0  # from the end of a job until its files are visible here: network file systems are late
+REFUSED_SECONDS = 60.0  # that the engine takes no job until it is said
 STOP_SECONDS = 120.0  # from the request to stop until jobs are no longer waited for
 SHARED_NOTE = "other jobs may have run on its node while it trained: its speed is not that of a cell alone"
 FAILURES = 5  # calls in a row that may fail: a scheduler may be restarted meanwhile
@@ -46,6 +47,9 @@ class _Submitted:
     folder: JobFolder
     read: int = 0  # bytes of its messages
     ended_at: float | None = None  # when the engine said so, where its result has not arrived
+    running_since: float | None = None  # the engine has said so without a break
+    delivered_at: float | None = None  # when its result was first seen, though the engine says that it runs
+    seconds: float | None = None  # after which it has certainly ended by itself
     submitted_at: float = 0.0
     stopped: bool = False  # asked to end with an earlier command
     outcome: Outcome | None = None
@@ -70,9 +74,10 @@ class PluginExecutor:
         self._cancelled: set[str] = set()  # tokens of those that were asked to end
         self._failures = 0
         self._refused = False  # the engine did not take the last jobs that it was offered
+        self._refused_since: float | None = None  # infinity once that was said
         self._stop_deadline: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
-        self.capacity = process.limits.capacity
+        self.capacity, self.limits_time = process.limits.capacity, process.limits.limits_time
         self.threads = default_threads()
         self._stop_requested = False
         self.on_message: Receive = lambda token, message: None
@@ -122,14 +127,27 @@ class PluginExecutor:
         for submission, request, name in taken:
             handle = JobHandle(token=request.token, job=name, folder=request.folder)
             folder = JobFolder(request.folder)
-            self._jobs[request.token] = _Submitted(submission.attempt, handle, folder, submitted_at=self._clock())
+            self._jobs[request.token] = _Submitted(
+                submission.attempt, handle, folder, submitted_at=self._clock(), seconds=request.resources.seconds
+            )
         for request in requests[len(names) :]:  # where the call failed, perhaps submitted: such a job finds no folder
             JobFolder(request.folder).remove()
         self._journal.write(
             Entry(event="ended", token=request.token, reason="not submitted") for request in requests[len(names) :]
         )
         self._refused = len(names) < len(requests)
+        self._say_refused(reply is not None)
         return len(names)
+
+    def _say_refused(self, answered: bool) -> None:
+        """Say, once, that the engine has taken no job for a while; a call that failed was said already."""
+        if not self._refused or not answered:
+            self._refused_since = None
+            return
+        self._refused_since = self._clock() if self._refused_since is None else self._refused_since
+        if self._clock() - self._refused_since >= REFUSED_SECONDS:
+            self._refused_since = math.inf
+            self._warn(f"the executor '{self._process.name}' takes no further jobs for now; they are offered again")
 
     def wait(self) -> None:
         """Sleep until it is time to ask the engine again, or a stop is requested."""
@@ -185,10 +203,9 @@ class PluginExecutor:
         """Whether the jobs were asked to stop."""
         return self._stop_requested
 
-    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
+    def problems(self, submissions: Sequence[Submission]) -> list[str]:
         """Return for each job why it can never run, or an empty string."""
-        needs = [resources_of(job, timeout) for job in jobs]
-        return self._process.call(Call(method="check", needs=needs)).names
+        return self._process.call(Call(method="check", needs=[*map(resources_of, submissions)])).names
 
     def request_stop(self) -> None:
         """Ask the jobs to stop; `cancel` does so."""
@@ -235,7 +252,7 @@ class PluginExecutor:
                 return JobState(state="lost", reason=_joined(f"it did not start within {limit:g} s", state.reason))
         if state.state in ("pending", "running"):
             job.ended_at = None  # also where the engine has started it again
-            return self._unconfirmed(state)
+            return self._unconfirmed(self._believed(job, state))
         problem = self._receive(job)
         if not problem:
             return JobState(state="finished", node=state.node)
@@ -255,9 +272,26 @@ class PluginExecutor:
         job.outcome = Outcome(how=_joined(f"its job ended, but {why}", state.reason))
         return JobState(state="finished", node=state.node)
 
+    def _believed(self, job: _Submitted, state: JobState) -> JobState:
+        """Return the state of a job that goes on as the engine says, unless that cannot be."""
+        now = self._clock()
+        if state.state == "pending":
+            job.running_since = job.delivered_at = None
+            return state
+        job.running_since = now if job.running_since is None else job.running_since
+        if job.seconds is not None and now - job.running_since > job.seconds:
+            self._call(Call(method="cancel", handles=[job.handle]))
+            return JobState(state="lost", reason=f"it still ran after {job.seconds:g} s", node=state.node)
+        if self._process.limits.collects or not job.folder.has_delivered():
+            return state
+        job.delivered_at = now if job.delivered_at is None else job.delivered_at
+        if now - job.delivered_at < self._delivery_seconds or self._receive(job):
+            return state
+        return JobState(state="finished", node=state.node)
+
     def _unconfirmed(self, state: JobState) -> JobState:
         """Do not wait for ever for the end of jobs that were asked to stop."""
-        if self._stop_deadline is None or time.monotonic() < self._stop_deadline:
+        if state.state == "finished" or self._stop_deadline is None or time.monotonic() < self._stop_deadline:
             return state
         return JobState(state="lost", reason="the engine did not confirm its end")
 
@@ -302,7 +336,7 @@ class PluginExecutor:
             cell=attempt.task,
             label=submission.label,
             attempt=attempt.number,
-            resources=resources_of(job, submission.timeout),
+            resources=resources_of(submission),
             folder=folder,
             command=(sys.executable, "-P", "-m", "genbench.runner.node", str(folder), attempt.token),
             payload=encode_line(payload),
@@ -326,8 +360,9 @@ def _remove(folder: JobFolder, run: RunDirectory, task: str) -> None:
     folder.remove()
 
 
-def resources_of(job: Job, timeout: float | None) -> Resources:
+def resources_of(submission: Submission) -> Resources:
     """Return what a job needs on a node."""
+    job, timeout = submission.job, submission.timeout
     processes = resolve_recipe(job.cell.identity.recipe).nproc if job.cell is not None else 1
     kind = job.device.partition(":")[0]
     return Resources(
@@ -337,6 +372,8 @@ def resources_of(job: Job, timeout: float | None) -> Resources:
         device_type=kind,
         memory=job.memory_limit,
         seconds=None if timeout is None else timeout + _MARGIN_SECONDS,
+        estimate=submission.estimate,
+        extensions=submission.extensions,
     )
 
 

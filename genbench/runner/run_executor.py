@@ -34,6 +34,8 @@ class Submission:
     job: Job
     timeout: float | None  # seconds
     trial: TrialJob | None = None  # in place of `job`, to try an executor out
+    estimate: float | None = None  # as in `Resources`
+    extensions: int = 0  # likewise
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class RunExecutor(Protocol):
 
     capacity: int  # jobs that may be submitted at the same time
     threads: int  # of a job, if the user does not choose them
+    limits_time: bool  # whether an engine limits the times of jobs by their estimates
     on_message: Receive  # called with the messages of the workers, in `wait` or `poll`
     on_stopping: Callable[[], None]  # called once a job was asked to stop and saves its state
 
@@ -88,7 +91,7 @@ class RunExecutor(Protocol):
     def stop_requested(self) -> bool:
         """Whether the jobs were asked to stop."""
 
-    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
+    def problems(self, submissions: Sequence[Submission]) -> list[str]:
         """Return for each job why it can never run, or an empty string."""
 
     def adopted(self) -> Sequence[Attempt]:

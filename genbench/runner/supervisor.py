@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -53,6 +53,7 @@ Task: TypeAlias = PlannedCell | PlannedReference
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
+MOST_EXTENSIONS = 6  # jobs of a cell that an engine's time limit ends, of which each next one gets more time
 PENDING_SECONDS = 10.0  # that jobs wait for the same reason until it is said
 SAVED_EVERY = 30.0  # seconds between checkpoints; GENBENCH_CHECKPOINT_SECONDS changes it
 
@@ -160,13 +161,17 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
         names: Mapping[str, str] | None = None,
         made_once: bool = False,
+        tried: Mapping[bytes, float] | None = None,
     ) -> None:
         """Without `names`, by id, cells are shown under those that tell apart the ones in `record`.
 
         Cells that are `made_once`, as trials are, are not repeated by --resume, whatever their status.
+        `tried`: seconds per image of kinds of cells (`step_key`), for executors that limit the times of jobs.
         """
         self._made_once = made_once
         self._clock = clock
+        self._tried: dict[Hashable, float] = {hash(key): seconds for key, seconds in (tried or {}).items()}
+        self._extensions: Counter[str] = Counter()  # by task: jobs that the engine's time limit ended
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.catalogue, self.device = catalogue, device
@@ -198,7 +203,7 @@ class Supervisor:
                 self._write_result(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
         self._positions = {cell.id: index for index, cell in enumerate(possible, start=1)}
-        self._remaining = RemainingTime({cell.id: _share(cell) for cell in possible}, self._clock)
+        self._remaining = RemainingTime({cell.id: _share(cell) for cell in possible}, self._clock, self._tried)
         self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
         self._tasks = {f"reference-{planned.id}": planned for planned in self._missing_references()}
         self._tasks |= {cell.id: cell for cell in possible}
@@ -226,9 +231,9 @@ class Supervisor:
 
     def _require_possible(self, cells: Sequence[PlannedCell]) -> None:
         """Raise `UsageError` for a cell that needs what the executor can never provide, before any is submitted."""
-        kinds = {resolve_recipe(cell.identity.recipe).processes: cell for cell in cells}
-        jobs = [self._submission(Attempt("", cell.id, 1)).job for cell in kinds.values()]
-        for cell, problem in zip(kinds.values(), self.executor.problems(jobs, self.record.timeout), strict=True):
+        kinds = {(resolve_recipe(cell.identity.recipe).processes, self._estimate(cell.id)): cell for cell in cells}
+        submissions = [self._submission(Attempt("", cell.id, 1)) for cell in kinds.values()]
+        for cell, problem in zip(kinds.values(), self.executor.problems(submissions), strict=True):
             if problem:
                 raise UsageError(
                     f"{self.names[cell.id]} cannot be executed: {problem}",
@@ -308,7 +313,9 @@ class Supervisor:
         label = f"reference rows of {task.dataset.name}" if isinstance(task, PlannedReference) else self.names[task.id]
         if state.state == "lost" and not self.executor.stop_requested:
             self._lost.setdefault(attempt.task, []).append(reason)
-            if number := self._schedule.lose(attempt.token, self._got_on(attempt)):
+            self._extensions[attempt.task] += state.timed_out
+            more_time = state.timed_out and self._extensions[attempt.task] <= MOST_EXTENSIONS
+            if number := self._schedule.lose(attempt.token, self._got_on(attempt) or more_time):
                 self.executor.note_next(attempt, number)
                 self.display.message(f"{label}: {reason}; it is tried again")
                 return
@@ -408,7 +415,17 @@ class Supervisor:
             job = self._job(names, task="reference", log=log, reference=task)
             return Submission(attempt, attempt.task, job, self.record.timeout)
         job = self._job(names_in_use(task.identity), task="cell", log=log, cell=task)
-        return Submission(attempt, self.names[task.id], job, self.record.timeout)
+        return Submission(
+            attempt,
+            self.names[task.id],
+            job,
+            self.record.timeout,
+            estimate=self._estimate(task.id),
+            extensions=min(self._extensions[task.id], MOST_EXTENSIONS),
+        )
+
+    def _estimate(self, cell: str) -> float | None:
+        return self._remaining.whole(cell) if self.executor.limits_time else None
 
     def _job(self, names: Sequence[tuple[Kind, str]], **fields: object) -> Job:
         """Return a job that uses these names: its worker imports no plugin of another cell, which might patch torch."""
@@ -447,7 +464,7 @@ class Supervisor:
         terms = {name: value for name, value in message.terms.items() if value is not None}
         shown = {name: terms[name] for name in message.shown if name in terms}
         self.display.cell_progress(cell.id, message.step, message.images_per_second, shown, message.seconds_left)
-        self._remaining.train(cell.id, message.seconds_left)
+        self._remaining.train(cell.id, message.seconds_left, message.images)
         self._show_remaining()
         self.trackers.send_event(
             "window_finished",

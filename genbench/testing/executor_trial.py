@@ -13,7 +13,7 @@ from genbench.api.jobs import ExecutorSetup, JobState
 from genbench.errors import UsageError
 from genbench.process.messages import Job
 from genbench.results.store import RunDirectory
-from genbench.runner.executor_process import ExecutorFailed, ExecutorProcess
+from genbench.runner.executor_process import CALL_SECONDS, ExecutorFailed, ExecutorProcess, call_seconds
 from genbench.runner.jobs.job_folder import FOLDER, JobFolder
 from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import PluginExecutor
@@ -22,9 +22,14 @@ from genbench.system.processes import kill
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 
-LIMIT_SECONDS = 90.0  # for jobs of seconds to start and end: an engine may start nodes first
+LIMIT_SECONDS = 90.0  # for jobs of seconds to start and end, or more where calls may take more than a minute
 DELIVERY_SECONDS = 2.0  # from the end of a job until its files are visible here
 _LOOK_SECONDS = 0.2
+
+
+def limit_seconds() -> float:
+    """Return the time for jobs of seconds to start and end: an engine may start nodes first."""
+    return max(LIMIT_SECONDS, LIMIT_SECONDS * call_seconds() / CALL_SECONDS)
 
 
 class Trial:
@@ -40,7 +45,7 @@ class Trial:
     def open(self) -> None:
         """Create the executor, in a new process; raises `NotApplicable` where it is unavailable."""
         options = self._subject.options("executors", self._subject.spec)
-        setup = ExecutorSetup(run=self.place, cells=3)
+        setup = ExecutorSetup(run=self.place, cells=3, call_seconds=call_seconds())
         try:
             self.process = ExecutorProcess(self._subject.name, options, self._subject.entry.plugin, setup)
         except UsageError as error:
@@ -51,7 +56,7 @@ class Trial:
     def submit(self, *jobs: TrialJob) -> list[str]:
         """Submit jobs, waiting where the engine takes only some at a time; return their tokens in order."""
         tokens: list[str] = []
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + limit_seconds()
         while len(tokens) < len(jobs):
             free = max(0, self.executor.capacity - (len(tokens) - len(self.ends)))
             offered = [self._submission(job) for job in jobs[len(tokens) :][:free]]
@@ -81,12 +86,12 @@ class Trial:
 
     def wait_until(self, true: Callable[[], bool], otherwise: str) -> None:
         """Wait for something that the states show."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + limit_seconds()
         while not true():
             states = self.look()
             if time.monotonic() > deadline:
                 shown = ", ".join(sorted({state.state for state in states.values()}))
-                raise RuleViolation(f"{otherwise} within {LIMIT_SECONDS:g} s; the states are: {shown or 'none'}")
+                raise RuleViolation(f"{otherwise} within {limit_seconds():g} s; the states are: {shown or 'none'}")
             time.sleep(_LOOK_SECONDS)
 
     def folder(self, token: str) -> JobFolder:
@@ -100,7 +105,7 @@ class Trial:
 
     def _submission(self, job: TrialJob) -> Submission:
         token = f"{next(self._numbers):016x}"
-        return Submission(Attempt(token, f"trial-{token}", 1), "trial", Job(task="devices"), LIMIT_SECONDS, job)
+        return Submission(Attempt(token, f"trial-{token}", 1), "trial", Job(task="devices"), limit_seconds(), job)
 
     def _require_no_failure(self) -> None:
         if self.failures:

@@ -75,6 +75,33 @@ class Missing:
     def submit(self, jobs): return []
     def poll(self, jobs): return []
 
+class Unspeakable(Exception):
+    def __str__(self): raise ValueError
+
+class Stranger(BaseException):
+    pass
+
+class Strange(Good):
+    def poll(self, jobs): return (genbench.JobState(state="running") for job in jobs)
+    def check(self, needs): raise Stranger("very")
+    def collect(self, job): raise Unspeakable
+    def cancel(self, jobs):
+        sys.stderr.close()
+        raise GeneratorExit
+
+class Lies(Good):
+    def poll(self, jobs): return [genbench.JobState(state="done") for job in jobs]
+
+class Talks(Good):
+    def poll(self, jobs): return [genbench.JobState(state="lost", reason="x" * 10**7) for job in jobs]
+
+class Never(Good):
+    poll_seconds = float("nan")
+
+class Touchy(Good):
+    @property
+    def shared(self): raise RuntimeError("do not ask")
+
 def unavailable(setup, options): raise genbench.ExecutorUnavailable("the engine is not here. Install it.")
 def broken(setup, options): raise ZeroDivisionError("at once")
 
@@ -84,7 +111,8 @@ class Unlimited(Good):
 @genbench.hookimpl
 def genbench_executors():
     made = dict(good=Good, raises=Raises, wrong=Wrong, hangs=Hangs, slow=Slow, dies=Dies, prints=Prints,
-                missing=Missing, unavailable=unavailable, broken=broken, unlimited=Unlimited)
+                missing=Missing, unavailable=unavailable, broken=broken, unlimited=Unlimited,
+                strange=Strange, lies=Lies, talks=Talks, never=Never, touchy=Touchy)
     for name, create in made.items():
         yield genbench.ExecutorSpec(name=name, create=create)
 """
@@ -147,6 +175,45 @@ def test_what_does_not_fit_the_contract_is_named(method: str, tmp_path: Path) ->
             process.call(call)
     finally:
         process.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "said"),
+    [
+        ("strange", "poll", "poll must return one JobState for each of its 1 jobs"),
+        ("strange", "check", "Stranger: very"),
+        ("strange", "collect", "Unspeakable: its text cannot be had"),
+        ("strange", "cancel", "GeneratorExit"),
+        ("lies", "poll", "Invalid enum value 'done'"),
+    ],
+)
+def test_whatever_a_method_does_is_named_and_the_process_goes_on(
+    name: str, method: str, said: str, tmp_path: Path
+) -> None:
+    process = opened(name, tmp_path)
+    call = Call(method=method, jobs=[request(tmp_path)], handles=[handle(tmp_path)], needs=[Resources()])
+    try:
+        for _ in range(2):
+            with pytest.raises(ExecutorFailed, match=said):
+                process.call(call)
+        assert process.running
+    finally:
+        assert process.close()
+
+
+def test_a_long_reason_is_shortened(tmp_path: Path) -> None:
+    process = opened("talks", tmp_path)
+    try:
+        (state,) = process.call(Call(method="poll", handles=[handle(tmp_path)])).states
+        assert len(state.reason) == 2002
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize(("name", "said"), [("never", "poll_seconds positive"), ("touchy", "do not ask")])
+def test_attributes_that_are_of_no_use_are_named(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ExecutorFailed, match=said):
+        opened(name, tmp_path)
 
 
 def test_a_method_that_hangs_is_given_up_and_what_it_has_started_ends(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import TINY, WITH_FAULTS, Going, alive, children, run, start, wait_until, wait_until_gone
+from faulty_nodes import full_disk, other_numpy, python_path, skewed_clock
 
 from genbench.runner.jobs.journal import Journal
 
@@ -186,38 +187,22 @@ def nodes_with(place: Path, **variables: str) -> tuple[str, ...]:
 
 def nodes_that_import(place: Path) -> tuple[str, ...]:
     """Return the arguments for an executor whose nodes look for modules in a folder first."""
-    return nodes_with(place.parent, PYTHONPATH=f"{place}:{os.environ.get('PYTHONPATH', '')}")
+    return nodes_with(place.parent, PYTHONPATH=python_path(place))
 
 
 @pytest.mark.slow
 def test_a_node_with_other_code_says_what_differs(tmp_path: Path) -> None:
-    node = tmp_path / "node"
-    (node / "numpy-0.0.1.dist-info").mkdir(parents=True)
-    (node / "numpy-0.0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
+    node = other_numpy(tmp_path / "node")
     done = run(*TINY, "--models", "vae", *nodes_that_import(node), out=tmp_path / "run")
     (cell,) = done.run_cells
     assert cell.status == "failed"
     assert "the node has numpy 0.0.1 instead of" in cell.reason
 
 
-CLOCK = """
-import datetime, time
-_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
-time.time, time.time_ns = lambda: _time() + SKEW, lambda: _time_ns() + SKEW * 10**9
-class Skewed(_datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return _datetime.now(tz) + datetime.timedelta(seconds=SKEW)
-datetime.datetime = Skewed
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("skew", [-900, 900])
 def test_the_clocks_of_nodes_may_differ_by_minutes(tmp_path: Path, skew: int) -> None:
-    node = tmp_path / "node"
-    node.mkdir()
-    (node / "sitecustomize.py").write_text(CLOCK.replace("SKEW", f"({skew})"))
+    node = skewed_clock(tmp_path / "node", skew)
     arguments = (*LONG, "--models", "slow", "--timeout", "300", *nodes_that_import(node))
     going = start(*arguments, out=tmp_path / "run", fresh=True, **SLOW)
     (job,) = wait_for_jobs(going, 1)
@@ -234,13 +219,7 @@ def test_the_clocks_of_nodes_may_differ_by_minutes(tmp_path: Path, skew: int) ->
 
 @pytest.mark.slow
 def test_a_node_with_a_full_disk_for_temporary_files_loses_its_jobs_and_says_why(tmp_path: Path) -> None:
-    node = tmp_path / "node"
-    node.mkdir()
-    (node / "sitecustomize.py").write_text(
-        "import errno, tempfile\n"
-        "def mkdtemp(*given, **named): raise OSError(errno.ENOSPC, 'No space left on device', '/tmp')\n"
-        "tempfile.mkdtemp = mkdtemp\n"
-    )
+    node = full_disk(tmp_path / "node")
     going = start(*TINY, "--models", "vae", *nodes_that_import(node), out=tmp_path / "run", fresh=True)
     journal = going.run / "jobs" / "journal.jsonl"
     wait_until(lambda: journal.exists() and journal.read_text().count('"submitted"') == 2, going.process)
@@ -248,6 +227,38 @@ def test_a_node_with_a_full_disk_for_temporary_files_loses_its_jobs_and_says_why
     done = going.end()
     assert done.code == 130
     assert "OSError: [Errno 28] No space left on device: '/tmp'; it is tried again" in done.err
+
+
+@pytest.mark.slow
+def test_a_job_at_the_time_limit_of_its_engine_is_followed_by_one_with_twice_the_time(tmp_path: Path) -> None:
+    """The first job has less time than it needs; the estimate of its cell hardly counts."""
+    plugin = tmp_path / "limited.py"
+    text = PROCESSES.read_text().replace("poll_seconds = 0.5", "poll_seconds, limits_time = 0.2, True")
+    lost = "genbench.JobState(state='lost', reason='limit reached', timed_out=True)"
+    text = text.replace("str(place), *job.command]", "str(place), *limit(job), *job.command]")
+    text = text.replace(
+        "        if status < 0:", f"        if status == 124:\n            return {lost}\n        if status < 0:"
+    )
+    text += """
+
+def limit(job):
+    need = job.resources
+    seconds = 2**need.extensions * (6 + need.estimate / 200)
+    with open(os.environ["LIMITS"], "a") as file:
+        print(need.extensions, seconds, file=file)
+    return ["timeout", "--kill-after=60", f"{seconds:.3f}"]
+"""
+    plugin.write_text(text)
+    limits = tmp_path / "limits"
+    plan = (*WITH_FAULTS, "--images", str(32 * 800), "--models", "slow", "--plugin", str(plugin))
+    done = run(*plan, "--executor", "processes", out=tmp_path / "run", LIMITS=str(limits), seconds=400, **SLOW)
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", 800), done.err
+    assert "estimating how long the cells take" in done.err
+    numbers = [line.split() for line in limits.read_text().splitlines()]
+    assert [int(extensions) for extensions, _ in numbers] == [*range(len(numbers))]
+    assert len(numbers) >= 2
+    assert cell.notes[-1] == "an earlier job of this cell was lost: limit reached"
 
 
 RAISES = """

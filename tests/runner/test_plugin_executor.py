@@ -29,8 +29,9 @@ from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import ExecutorFailed, Limits
 from genbench.runner.jobs.job_folder import MESSAGES, RESULT, JobFolder
 from genbench.runner.jobs.journal import Entry, Journal
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import FAILURES, PluginExecutor, give_up_jobs, resources_of
-from genbench.runner.run_executor import Outcome
+from genbench.runner.run_executor import Outcome, Submission
 
 FINISHED, LOST = JobState(state="finished"), JobState(state="lost", reason="node n1 died")
 
@@ -101,6 +102,47 @@ def test_a_job_whose_result_never_arrives_is_lost(run: RunDirectory) -> None:
     job.clock.now += 31
     found = job.state(JobState(state="finished", reason="status 1, Killed"))
     assert (found.state, found.reason) == ("lost", "it delivered no result: status 1, Killed")
+
+
+def test_a_result_counts_soon_after_it_has_arrived_whatever_the_engine_says(run: RunDirectory) -> None:
+    running = JobState(state="running", node="n1")
+    job = Submitted(run)
+    begin(job.request)
+    deliver(job.request.folder, job.token, 0)
+    assert job.state(running) == running
+    job.clock.now += 31
+    assert job.state(running).state == "finished"
+    assert job.executor.outcome(job.token).finished is not None
+    half = Submitted(run, number=1)
+    begin(half.request)
+    deliver(half.request.folder, half.token, 1)
+    (half.request.folder / "samples" / "gan-1.png").write_bytes(b"cont")
+    half.state(running)
+    half.clock.now += 31
+    assert half.state(running) == running
+
+
+def test_a_job_that_runs_for_longer_than_it_can_is_cancelled_and_lost(run: RunDirectory) -> None:
+    running, waiting = JobState(state="running"), JobState(state="pending")
+    job = Submitted(run)
+    job.state(running)
+    job.clock.now += 600
+    assert (job.state(waiting), job.state(running)) == (waiting, running)  # the engine has started it again
+    job.clock.now += 659
+    assert job.state(running) == running
+    job.clock.now += 2
+    assert job.state(running) == JobState(state="lost", reason="it still ran after 660 s")
+    assert job.process.cancelled == [job.token]
+
+
+def test_an_engine_that_takes_no_jobs_is_named_once(run: RunDirectory) -> None:
+    said: list[str] = []
+    clock = Clock()
+    executor = make_executor(run, SimulatedProcess(takes=0), clock, said)
+    for _ in range(4):
+        assert executor.submit([submission(0)]) == 0
+        clock.now += 31
+    assert said == ["the executor 'simulated' takes no further jobs for now; they are offered again"]
 
 
 def test_half_a_delivery_is_none(run: RunDirectory) -> None:
@@ -367,6 +409,7 @@ def test_the_needs_of_a_job_are_those_of_its_recipe_and_limits() -> None:
     recipe = {**cell.identity.recipe, "nproc": 2}
     cell = msgspec.structs.replace(cell, identity=msgspec.structs.replace(cell.identity, recipe=recipe))
     job = Job(task="cell", cell=cell, device="cuda:1", threads=3, memory_limit=8.0)
-    found = resources_of(job, 100)
+    submitted = Submission(Attempt(TOKENS[0], cell.id, 1), cell.id, job, 100, estimate=40.0, extensions=2)
+    found = resources_of(submitted)
     assert (found.processes, found.cores, found.devices, found.device_type) == (2, 6, 2, "cuda")
-    assert (found.memory, found.seconds) == (8.0, 700.0)
+    assert (found.memory, found.seconds, found.estimate, found.extensions) == (8.0, 700.0, 40.0, 2)

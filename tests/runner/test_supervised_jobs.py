@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from simulated_nodes import planned, result_of
 
 from genbench.api.jobs import JobState
 from genbench.errors import UsageError
+from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import Catalogue
-from genbench.process.messages import Activity, Finished, Job
+from genbench.process.messages import Activity, Finished
 from genbench.report.progress import SilentDisplay
 from genbench.results.schema import CellResult, PlannedReference, RunRecord
 from genbench.results.store import RunDirectory
@@ -32,12 +33,13 @@ class ScriptedExecutor:
     """Ends each attempt at a cell as its script says: a state, or an outcome."""
 
     def __init__(self, script: dict[str, Sequence[JobState | Outcome]], capacity: int = 2) -> None:
-        self.script, self.capacity, self.threads = script, capacity, 1
+        self.script, self.capacity, self.threads, self.limits_time = script, capacity, 1, False
         self.stop_requested = False
         self.on_message: Receive = lambda token, message: None
         self.on_stopping: Callable[[], None] = lambda: None
         self.jobs: dict[str, Attempt] = {}
         self.order: list[tuple[str, int]] = []
+        self.times: list[tuple[float | None, int]] = []  # estimate and extensions of each job
         self.cancelled: list[str] = []
         self.before: list[Attempt] = []
         self.numbers: dict[str, int] = {}  # of next attempts, as the journal keeps them
@@ -47,8 +49,8 @@ class ScriptedExecutor:
         self.run = Path()
         self.said: list[str] = []  # what the display shows
 
-    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
-        return [self.impossible for _ in jobs]
+    def problems(self, submissions: Sequence[Submission]) -> list[str]:
+        return [self.impossible for _ in submissions]
 
     def adopted(self) -> Sequence[Attempt]:
         self.jobs |= {attempt.token: attempt for attempt in self.before}
@@ -64,6 +66,7 @@ class ScriptedExecutor:
         for submission in submissions:
             self.jobs[submission.attempt.token] = submission.attempt
             self.order.append((submission.attempt.task, submission.attempt.number))
+            self.times.append((submission.estimate, submission.extensions))
         return len(submissions)
 
     def wait(self) -> None:
@@ -122,7 +125,11 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     monkeypatch.setattr(supervisor, "plugins_behind", lambda catalogue, names: [])
 
     def run(
-        executor: ScriptedExecutor, cells: int = 3, made_once: bool = False, **changes: Any
+        executor: ScriptedExecutor,
+        cells: int = 3,
+        made_once: bool = False,
+        tried: Mapping[bytes, float] | None = None,
+        **changes: Any,
     ) -> tuple[dict[str, CellResult], list[str]]:
         record = RunRecord(
             created="2026-01-01T00:00:00+00:00", genbench="0.1.0", profile="smoke",
@@ -144,6 +151,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
                 "cpu",
                 clock=lambda: next(seconds),  # type: ignore[arg-type]
                 made_once=made_once,
+                tried=tried,
             ).execute()
         finally:
             results = directory.read_cells().results
@@ -189,6 +197,26 @@ def test_a_resumed_run_goes_on_counting_lost_jobs_and_an_interruption_is_none(ex
     results, _ = execute(resumed, cells=1)
     assert resumed.order == [("gan-0", 3)]
     assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
+
+
+TIMED_OUT = JobState(state="lost", reason="SLURM's time limit ended it", timed_out=True)
+
+
+def test_a_job_at_the_time_limit_of_the_engine_is_followed_by_one_with_more_time(execute: Any) -> None:
+    kind, images = step_key(planned(0).identity), planned(0).identity.recipe["images"]
+    executor = ScriptedExecutor({"gan-0": [TIMED_OUT] * 3}, capacity=1)
+    executor.limits_time = True
+    results, said = execute(executor, cells=1, tried={kind: 0.5})
+    # Six get twice the time of the one before; then two are tried again without progress, as after any other loss.
+    assert executor.times == [(pytest.approx(0.5 * images), number) for number in (0, 1, 2, 3, 4, 5, 6, 6, 6)]
+    assert results["gan-0"].status == "failed" and TIMED_OUT.reason in results["gan-0"].reason
+    assert said[0].endswith("SLURM's time limit ended it; it is tried again")
+
+
+def test_an_engine_that_limits_no_times_gets_no_estimates(execute: Any) -> None:
+    executor = ScriptedExecutor({"gan-0": [ok(0)]})
+    execute(executor, cells=1, tried={step_key(planned(0).identity): 0.5})
+    assert executor.times == [(None, 0)]
 
 
 def test_a_cancelled_job_is_not_tried_again(execute: Any) -> None:

@@ -9,9 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from command_line import alive, children, slowness, wait_until
 
 # Read when Ray is imported, and by the processes of its nodes.
 os.environ |= {
@@ -20,18 +23,38 @@ os.environ |= {
     "RAY_worker_niceness": "0",
     "RAY_health_check_initial_delay_ms": "1000",  # a node that was killed is missed within seconds
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "10000",  # of one that is only slow, on a busy machine, later
+    "RAY_health_check_timeout_ms": str(round(5000 * (1 + slowness()))),  # of one that is only slow later
     "RAY_health_check_failure_threshold": "2",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": str(round(5 * slowness())),
+    # A node that starts on a busy machine is waited for.
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_gcs_rpc_server_connect_timeout_s": "600",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_raylet_start_wait_time_s": "600",
 }
 
 import pytest
-from command_line import alive, children, wait_until
+import ray._private.node
 from ray.cluster_utils import Cluster
 
 _STORE = 80 * 2**20  # bytes of a node's object store
+_SLOWED = 20  # times the 30 seconds that Ray gives a node to start, without a setting for them
+
+
+def be_patient() -> None:
+    """Let nodes that this process starts take longer: the clock of Ray's module for that is slower meanwhile."""
+    slower = {**vars(time), "monotonic": lambda: time.monotonic() / _SLOWED}
+    ray._private.node.time = types.SimpleNamespace(**slower)  # type: ignore[attr-defined]
+
+
+be_patient()
+
 _NODE = """
 import json, sys
+sys.path.insert(0, sys.argv[4])
+import ray_cluster  # is patient
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 node = Node(
@@ -91,14 +114,23 @@ class RayCluster:
         if not shutil.which("unshare") or subprocess.run([*mounted, "true"], capture_output=True).returncode:
             pytest.skip("needs unshare, to mount another folder for a node")
         node = subprocess.Popen(
-            [*mounted, sys.executable, "-c", _NODE, self.address, json.dumps({resource: 1}), str(_STORE)],
+            [
+                *mounted,
+                sys.executable,
+                "-c",
+                _NODE,
+                self.address,
+                json.dumps({resource: 1}),
+                str(_STORE),
+                str(Path(__file__).parent),
+            ],
             stdin=subprocess.PIPE,
         )
         try:
             wait_until(lambda: resource in self._cluster.global_state.cluster_resources())
             yield
         finally:
-            node.communicate(timeout=30)
+            node.communicate(timeout=60 * slowness())
 
     def kill_node(self, node: Any) -> None:
         """Kill a node's processes; its Ray workers notice by themselves."""
@@ -135,10 +167,7 @@ class RayCluster:
 
     def wait_until_free(self) -> None:
         """Fail unless soon no task and no actor is left."""
-        deadline = time.monotonic() + 30
-        while (found := self.in_use()) != {"CPU": 0, "actors": []}:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.2)
+        wait_until(lambda: self.in_use() == {"CPU": 0, "actors": []}, seconds=40)
 
 
 def jobs_of(run: Path) -> dict[int, int]:

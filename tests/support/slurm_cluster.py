@@ -139,11 +139,11 @@ class SlurmCluster:
 
     def command(self, *command: str) -> str:
         """Run a command of SLURM and return what it prints."""
-        return subprocess.check_output(command, text=True, env=self._environment, timeout=60)
+        return subprocess.check_output(command, text=True, env=self._environment, timeout=600)
 
     def succeeds(self, *command: str) -> bool:
         """Run a command of SLURM and return whether it succeeded."""
-        return subprocess.run(command, capture_output=True, env=self._environment, timeout=60).returncode == 0
+        return subprocess.run(command, capture_output=True, env=self._environment, timeout=600).returncode == 0
 
     def queue(self, states: str = "pending,running,completing") -> list[list[str]]:
         """Return id, state and node of each job, except those in the partition `apart`."""

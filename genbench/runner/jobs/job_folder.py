@@ -128,6 +128,10 @@ class JobFolder:
         """Write the result: from now on the job is done."""
         atomic_write(self.path / RESULT, encode_json(result))
 
+    def has_delivered(self) -> bool:
+        """Whether a result is there, of whatever job."""
+        return (self.path / RESULT).exists()
+
     def delivery(self, token: str) -> Delivery:
         """Return the result of this attempt if all of it has arrived; otherwise, what is missing."""
         try:

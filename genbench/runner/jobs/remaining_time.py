@@ -97,10 +97,14 @@ class RemainingTime:
     Args:
         shares: of every cell that will run, by id.
         clock: seconds.
+        tried: seconds per image of kinds of cells that were tried before the run.
     """
 
-    def __init__(self, shares: Mapping[str, Share], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, shares: Mapping[str, Share], clock: Callable[[], float], tried: Mapping[Hashable, float] | None = None
+    ) -> None:
         self._shares, self._clock = dict(shares), clock
+        self._training = dict(tried or {})  # seconds per image of each kind, without evaluation
         self._waiting = Counter(shares.values())
         self._running: dict[str, _Running] = {}
         self._seconds: defaultdict[Hashable, float] = defaultdict(float)  # of finished cells
@@ -125,10 +129,13 @@ class RemainingTime:
                 self._waiting[share] -= 1
             self._running[cell] = _Running(share, self._clock())
 
-    def train(self, cell: str, seconds_left: float) -> None:
-        """Note how long the training of a cell still takes."""
+    def train(self, cell: str, seconds_left: float, images: int = 0) -> None:
+        """Note how long the training of a cell still takes, which has trained on this many images."""
         if cell in self._running:
-            self._running[cell].training = max(0.0, seconds_left)
+            running = self._running[cell]
+            running.training = max(0.0, seconds_left)
+            if images < running.share.images and running.training < float("inf"):
+                self._training[running.share.kind] = running.training / (running.share.images - images)
 
     def end(self, cell: str, measured: bool) -> None:
         """Note that a cell has ended; `measured`: it was trained to its end, so that its time says what others take."""
@@ -142,6 +149,19 @@ class RemainingTime:
         elif measured:
             self._seconds[share.kind] += self._clock() - ran.started
             self._images[share.kind] += share.images
+
+    def whole(self, cell: str) -> float | None:
+        """Return the seconds that a cell takes from its beginning, None if nothing of its kind is known.
+
+        It is what finished cells of its kind took, or the training time that a running one or a trial lets expect.
+        """
+        share = self._shares.get(cell)
+        if share is None:
+            return None
+        if images := self._images[share.kind]:
+            return self._seconds[share.kind] / images * share.images
+        rate = self._training.get(share.kind)
+        return None if rate is None else rate * share.images
 
     def left(self, places: int = 1) -> Remaining:
         """Return how long everything takes that is not finished, see `remaining`."""

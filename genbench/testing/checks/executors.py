@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 
 from genbench.api.jobs import JobHandle, Resources
-from genbench.runner.executor_process import EXIT_SECONDS, Call
+from genbench.runner.executor_process import Call, exit_seconds
 from genbench.runner.run_executor import TrialJob
 from genbench.system.processes import is_running
 from genbench.testing.check import check
-from genbench.testing.executor_trial import LIMIT_SECONDS, Trial, trial_of
+from genbench.testing.executor_trial import Trial, limit_seconds, trial_of
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 
@@ -202,7 +202,7 @@ def executor_closes(subject: Subject) -> None:
     _require_third_party(subject)
     with trial_of(subject) as trial:
         if not trial.process.close():
-            raise RuleViolation(f"its process did not exit within {EXIT_SECONDS:g} s")
+            raise RuleViolation(f"its process did not exit within {exit_seconds():g} s")
 
 
 def _wait_for_start(trial: Trial, token: str) -> None:
@@ -221,7 +221,7 @@ def _wait_for_start(trial: Trial, token: str) -> None:
 
 def _outlives(pid: int) -> bool:
     """Whether a process still runs after a while."""
-    deadline = time.monotonic() + min(30.0, LIMIT_SECONDS)
+    deadline = time.monotonic() + min(30.0, limit_seconds())
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     return is_running(pid)

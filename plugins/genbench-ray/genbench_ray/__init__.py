@@ -8,7 +8,7 @@ from typing import Literal
 
 import genbench
 
-requires_api = "1.2"
+requires_api = "1.3"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from genbench_ray import RayOptions
 from genbench_ray.connection import NAMESPACE, connect
 from genbench_ray.requirements import Amounts, custom_resources, reservation, why_impossible
 
-_CALL_SECONDS = 40.0  # for an answer of an actor, which may have to start first
+_ACTOR_SHARE = 0.65  # of the time that genbench waits, for an answer of an actor, which may have to start first
 _HEAD = "node:__internal_head__"  # resource of the head node
 
 
@@ -28,6 +28,7 @@ class RayExecutor:
         self._custom = custom_resources(options.resources)
         self._options = options
         self._ray = connect(options.address)
+        self._answer_seconds = _ACTOR_SHARE * setup.call_seconds
         self.capacity = options.jobs
         self.start_seconds = options.start_seconds or None
         self._prefix = f"genbench-{setup.run_name}-"
@@ -143,7 +144,7 @@ class RayExecutor:
             raise ConnectionError("the head node of the Ray cluster does not answer") from None
 
     def _answer(self, reference: Any) -> Any:
-        return self._ray.get(reference, timeout=_CALL_SECONDS)
+        return self._ray.get(reference, timeout=self._answer_seconds)
 
 
 class StoringRayExecutor(RayExecutor):

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_line import TINY, WITH_FAULTS, alive, run, start, wait_until, wait_until_gone
+from faulty_nodes import full_disk, other_numpy, python_path, skewed_clock
 from ray_cluster import RayCluster, jobs_of, tree, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -81,10 +83,14 @@ def test_a_worker_of_ray_that_is_killed_takes_its_job_along(cluster: RayCluster,
     cluster.wait_until_free()
 
 
-def test_a_driver_that_is_killed_finds_its_running_job_again(cluster: RayCluster, tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_and_one_that_is_killed_finds_its_running_job_again(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
     going = start(*LONG, *cluster.arguments(), out=tmp_path / "run", fresh=True, **SLOW)
     wait_for_checkpoint(going.run, going.process)
     ((job, _),) = jobs_of(going.run).items()
+    second = run(out=going.run, resume=True)
+    assert (second.code, "Another genbench process is working on" in second.err) == (2, True), second.err
     os.kill(going.process.pid, signal.SIGKILL)
     going.end()
     assert [*jobs_of(going.run)] == [job]
@@ -177,15 +183,38 @@ def test_a_dry_run_asks_the_cluster_and_submits_nothing(cluster: RayCluster, tmp
 
 
 def test_a_node_with_other_code_says_what_differs(cluster: RayCluster, tmp_path: Path) -> None:
-    metadata = tmp_path / "node" / "numpy-0.0.1.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
-    path = f"{tmp_path / 'node'}:{os.environ.get('PYTHONPATH', '')}"
+    path = python_path(other_numpy(tmp_path / "node"))
     with cluster.node(resources={"other": 1}, env_vars={"PYTHONPATH": path}):
         done = run(*TINY, "--models", "vae", *cluster.arguments(resources="other=1"), out=tmp_path / "run")
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (5, "failed")
     assert "the node has numpy 0.0.1 instead of" in cell.reason
+
+
+@pytest.mark.parametrize("skew", [-900, 900])
+def test_the_clocks_of_nodes_may_differ_by_minutes(cluster: RayCluster, tmp_path: Path, skew: int) -> None:
+    path = python_path(skewed_clock(tmp_path / "node", skew))
+    with cluster.node(resources={"skewed": 1}, env_vars={"PYTHONPATH": path}):
+        done = run(*TINY, "--models", "vae", *cluster.arguments(resources="skewed=1"), out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (0, "ok"), done.err
+    assert cell.provenance is not None and cell.durations is not None
+    started = datetime.fromisoformat(cell.provenance.started)
+    assert abs((started - datetime.now(UTC)).total_seconds() - skew) < 600  # its clock did differ
+    assert 0 < cell.durations.total < 600
+    cluster.wait_until_free()
+
+
+def test_a_node_with_a_full_disk_for_temporary_files_fails_the_cell_with_the_reason(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    path = python_path(full_disk(tmp_path / "node"))
+    with cluster.node(resources={"full": 1}, env_vars={"PYTHONPATH": path}):
+        done = run(*TINY, "--models", "vae", *cluster.arguments(resources="full=1"), out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (5, "failed"), done.err
+    assert "No space left on device" in cell.reason and "(attempt 3 of 3)" in cell.reason
+    cluster.wait_until_free()
 
 
 def test_what_no_node_has_is_said_before_submission(cluster: RayCluster, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import genbench
 
-requires_api = "1.2"
+requires_api = "1.3"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,17 @@ class Options:
         "", "generic resources of a job, as gpu:a100:1; empty: gpu:N for a cell of N processes on cuda, otherwise none"
     )
     minutes: int = genbench.option(
-        0, "time limit of a job; 0: the cell's --timeout and 10 minutes, or the partition's default", minimum=0
+        0, "time limit of every job; 0: by `margin` and `extra_minutes`, or SBATCH_TIMELIMIT", minimum=0
+    )
+    margin: float = genbench.option(
+        3.0,
+        "a job may take this many times the estimated training time of its cell, and `extra_minutes`; twice as long "
+        "after each job of the cell that reached its limit; at most --timeout and 10 minutes. 0: always that, or the "
+        "partition's default",
+        minimum=0,
+    )
+    extra_minutes: float = genbench.option(
+        10.0, "time of a job in addition to training: starting, loading, evaluating, saving", minimum=1
     )
     memory: float = genbench.option(
         0.0, "GiB of a job; 0: a whole node's, or --memory-limit and 1 GiB, or the partition's default", minimum=0

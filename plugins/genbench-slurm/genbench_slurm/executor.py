@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import re
@@ -12,7 +13,16 @@ import genbench
 
 from . import Options
 from .commands import CommandFailed, CommandTimedOut, missing_command, run_command
-from .nodes import SINFO_FORMAT, Nodes, in_partitions, problem, read_nodes, unknown_partition
+from .nodes import (
+    SINFO_FORMAT,
+    Nodes,
+    in_partitions,
+    longest_minutes,
+    minutes_of,
+    problem,
+    read_nodes,
+    unknown_partition,
+)
 from .script import log_of, script
 from .states import ACCOUNT_FIELDS, QUEUE_FIELDS, Known, job_state, last_line, read_accounts, read_queue
 
@@ -39,6 +49,7 @@ class Slurm:
         self.poll_seconds = options.poll_seconds
         self.start_seconds = 60 * options.start_minutes or None
         self.shared = not options.exclusive
+        self.limits_time = bool(options.margin) and not options.minutes
 
     def check(self, needs: Sequence[genbench.Resources]) -> list[str]:
         """Return for each of these why no node can ever provide it."""
@@ -48,7 +59,7 @@ class Slurm:
         """Submit jobs as arrays; fewer than were given where a quota is used up."""
         self._place.mkdir(parents=True, exist_ok=True)
         names: list[str] = []
-        for _, group in itertools.groupby(jobs, key=lambda job: job.resources):
+        for _, group in itertools.groupby(jobs, key=self._asked_for):
             waiting, size = [*group], self._largest_array
             while waiting:
                 part = waiting[:size]
@@ -86,13 +97,22 @@ class Slurm:
 
     def _submit_array(self, jobs: Sequence[genbench.JobRequest]) -> list[str]:
         name = f"{self._prefix}{jobs[0].token}"
-        text = script(self._place, name, jobs[0].resources, self._options, [job.command for job in jobs])
+        text = self._script(name, jobs[0].resources, [job.command for job in jobs])
         array = run_command("sbatch", "--parsable", text=text, without=self._replaced()).strip().partition(";")[0]
         return [f"{array}_{index}/{name}" for index in range(len(jobs))]
 
+    def _asked_for(self, job: genbench.JobRequest) -> genbench.Resources:
+        """Return what jobs of one array have in common: a time limit in minutes, in place of an estimate."""
+        minutes = minutes_of(job.resources, self._options, longest_minutes(self._nodes))
+        seconds = None if minutes is None else 60.0 * minutes
+        return dataclasses.replace(job.resources, seconds=seconds, estimate=None, extensions=0)
+
+    def _script(self, name: str, needs: genbench.Resources, commands: Sequence[Sequence[str]]) -> str:
+        return script(self._place, name, needs, self._options, commands, longest_minutes(self._nodes))
+
     def _refusal(self, needs: genbench.Resources) -> str:
         """Return why SLURM would refuse such a job, or an empty string."""
-        text = script(self._place, "genbench-check", needs, self._options, [["true"]])
+        text = self._script("genbench-check", needs, [["true"]])
         try:
             run_command("sbatch", "--test-only", text=text, without=self._replaced())
         except CommandFailed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from genbench import Resources
 from . import Options
 
 SINFO_FORMAT = "%P|%l|%c|%m|%G"  # partition, time limit, CPUs, memory in MiB and generic resources of a kind of node
+_FINE_MINUTES = 20  # longer time limits are multiples of five minutes
 _GRES = re.compile(r"(?P<name>[^:(]+)(?::(?P<type>[^:(\d][^:(]*|\d+[^:(\d][^:(]*))?(?::(?P<count>\d+))?")
 
 
@@ -35,7 +37,7 @@ def read_nodes(text: str) -> list[Nodes]:
             Nodes(
                 partition=partition.rstrip("*"),
                 default=partition.endswith("*"),
-                minutes=_minutes(limit),
+                minutes=read_minutes(limit),
                 cores=int(cores.rstrip("+")),
                 memory=int(memory.rstrip("+")) / 1024,
                 gres=gres,
@@ -58,15 +60,16 @@ def unknown_partition(nodes: Sequence[Nodes], names: str) -> str:
 
 def problem(needs: Resources, nodes: Sequence[Nodes], options: Options) -> str:
     """Return why none of these nodes can ever run such a job, or an empty string."""
-    memory, minutes, gres = memory_of(needs, options), minutes_of(needs, options), gres_of(needs, options)
+    memory, gres, longest = memory_of(needs, options), gres_of(needs, options), longest_minutes(nodes)
+    fits = longest is None or needs.estimate is None or needs.estimate <= 60 * longest
+    minutes = minutes_of(needs, options, longest if fits else None)
     where = ", ".join(sorted({found.partition for found in nodes}))
     most = max(found.cores for found in nodes)
     if needs.cores > most:
         return f"no node in {where} has {needs.cores} CPUs; the most is {most}: use --threads"
     if memory is not None and memory > (largest := max(found.memory for found in nodes)):
         return f"no node in {where} has {memory:g} GiB of memory; the most is {largest:.4g}: use --memory-limit"
-    limits = [found.minutes for found in nodes]
-    if minutes is not None and None not in limits and minutes > (longest := max(limit or 0 for limit in limits)):
+    if minutes is not None and longest is not None and minutes > longest:
         return (
             f"jobs in {where} may take {longest:g} minutes, not {minutes}: with --set slurm.minutes={longest:g}, "
             "a job that reaches the limit is followed by one that goes on from its checkpoint"
@@ -89,9 +92,27 @@ def memory_of(needs: Resources, options: Options) -> float | None:
     return None if needs.memory is None else needs.memory + 1.0  # and genbench's own processes beside the cell's
 
 
-def minutes_of(needs: Resources, options: Options) -> int | None:
-    """Return the time limit of a job in minutes; None: the partition's."""
-    return options.minutes or (None if needs.seconds is None else -int(-needs.seconds // 60))
+def minutes_of(needs: Resources, options: Options, longest: float | None = None) -> int | None:
+    """Return the time limit of a job in minutes; None: the partition's.
+
+    It follows from the estimated time of the cell, where there is one, and is then at most `longest`: a job that
+    reaches its limit is followed by one that goes on from its checkpoint, and has twice the time.
+    """
+    if options.minutes:
+        return options.minutes
+    most = None if needs.seconds is None else math.ceil(needs.seconds / 60)
+    if needs.estimate is None or not options.margin:
+        return most
+    wanted = 2**needs.extensions * (options.margin * needs.estimate / 60 + options.extra_minutes)
+    step = 1 if wanted <= _FINE_MINUTES else 5  # jobs of one array have the same limit
+    limits = (limit for limit in (most, longest) if limit is not None)
+    return max(1, math.floor(min([step * math.ceil(wanted / step), *limits])))
+
+
+def longest_minutes(nodes: Sequence[Nodes]) -> float | None:
+    """Return the longest time limit of the partitions of these nodes; None: there is none."""
+    limits = [found.minutes for found in nodes]
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=None)
 
 
 def _has(there: str, wanted: str) -> bool:
@@ -111,7 +132,7 @@ def _gres(text: str) -> tuple[str, str, int]:
     return found["name"], found["type"] or "", int(found["count"] or 1)
 
 
-def _minutes(limit: str) -> float | None:
+def read_minutes(limit: str) -> float | None:
     """Return '1-00:00:00', '2:00:00', '30:00' in minutes; None: no limit."""
     days, _, clock = limit.rpartition("-")
     try:

@@ -22,21 +22,30 @@ from .nodes import gres_of, memory_of, minutes_of
 _WARNED_SECONDS = 60  # before the time limit, or up to a minute earlier: SIGTERM, upon which a job saves its state
 
 
-def script(place: Path, name: str, needs: Resources, options: Options, commands: Sequence[Sequence[str]]) -> str:
+def script(
+    place: Path,
+    name: str,
+    needs: Resources,
+    options: Options,
+    commands: Sequence[Sequence[str]],
+    longest: float | None = None,
+) -> str:
     """Return the text of a script that submits these commands as an array.
 
     Args:
         place: folder of the logs; `log_of` names them.
         name: of the jobs.
         needs: of each job.
+        longest: time limit of the partitions in minutes; None: there is none.
     """
     executor = submitit.SlurmExecutor(folder=place)
+    minutes = minutes_of(needs, options, longest)
     executor.update_parameters(
         job_name=name,
         nodes=1,
         ntasks_per_node=1,
         cpus_per_task=needs.cores,
-        time=minutes_of(needs, options),
+        time=minutes,
         partition=options.partition or None,
         gres=gres_of(needs, options) or None,
         exclusive=takes_node(needs, options) or None,
@@ -44,7 +53,7 @@ def script(place: Path, name: str, needs: Resources, options: Options, commands:
         stderr_to_stdout=True,
         use_srun=False,
         wckey=None,
-        additional_parameters=_more(place, needs, options),
+        additional_parameters=_more(place, needs, options, minutes),
     )
     executor.parameters["map_count"] = len(commands)
     cases = [f"{index}) exec {shlex.join(command)} ;;" for index, command in enumerate(commands)]
@@ -65,9 +74,14 @@ def takes_node(needs: Resources, options: Options) -> bool:
     return options.exclusive and not needs.devices
 
 
-def _more(place: Path, needs: Resources, options: Options) -> dict[str, Any]:
-    memory, minutes = memory_of(needs, options), minutes_of(needs, options)
-    warned = _WARNED_SECONDS if minutes is None else min(_WARNED_SECONDS, 15 * minutes)
+def warned_seconds(minutes: float | None) -> float:
+    """Return how long before its time limit, or up to a minute earlier, a job is asked to save its state."""
+    return _WARNED_SECONDS if minutes is None else min(_WARNED_SECONDS, int(15 * minutes))
+
+
+def _more(place: Path, needs: Resources, options: Options, minutes: int | None) -> dict[str, Any]:
+    memory = memory_of(needs, options)
+    warned = warned_seconds(minutes)
     # B: to the job itself; without it SLURM signals steps alone, and there is none.
     more = {"signal": f"B:TERM@{warned}", "output": f"{str(place).replace('%', '%%')}/%A_%a.log"}
     if memory is not None:

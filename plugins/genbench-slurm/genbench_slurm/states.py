@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from genbench import JobState
+
+from .nodes import read_minutes
+from .script import warned_seconds
 
 QUEUE_FIELDS = ("JobArrayID", "Name", "State", "Reason", "NodeList", "exit_code", "TimeUsed", "TimeLimit")
 ACCOUNT_FIELDS = ("JobID", "JobName", "State", "Reason", "NodeList", "ExitCode", "Elapsed", "Timelimit")
@@ -25,6 +28,7 @@ _LOST = {
     "REVOKED": "another cluster of the federation runs it",
 }
 _OUTPUT_NOT_OPENED = 53  # slurmstepd could not open the file for the job's output
+_EARLY_SECONDS = 65  # SLURM may warn up to a minute earlier; and its times are rounded
 _MOST_SHOWN = 300  # characters of a log
 
 
@@ -64,7 +68,7 @@ def job_state(known: Known, log: Path) -> JobState:
     if known.state == "CANCELLED":
         return JobState(state="cancelled", reason="SLURM's job was cancelled", node=known.node)
     if known.state in _LOST:
-        return _state("lost", known, _LOST[known.state].format(limit=known.limit))
+        return _lost(known, _LOST[known.state].format(limit=known.limit), known.state == "TIMEOUT")
     if known.state not in _ENDED:  # also a state that a later SLURM has
         return JobState(state="running", node=known.node)
     return _ended(known, log)
@@ -86,12 +90,23 @@ def _ended(known: Known, log: Path) -> JobState:
     if killed_by == _OUTPUT_NOT_OPENED:
         return _state("finished", known, f"SLURM could not open {log}: do the nodes share this directory?")
     if status == STOPPED or killed_by == signal.SIGTERM:
-        return _state("lost", known, f"it was asked to stop after {known.used} (SLURM's time limit: {known.limit})")
+        why = f"it was asked to stop after {known.used} (SLURM's time limit: {known.limit})"
+        return _lost(known, why, _was_warned(known))
     if known.state == "OUT_OF_MEMORY":
         return _state("oom", known, "SLURM ended it for lack of memory: use --set slurm.memory=GIB")
     if killed_by:
-        return _state("lost", known, f"killed by {_name(killed_by)}")
+        return _lost(known, f"killed by {_name(killed_by)}")
     return _state("finished", known, ", ".join(filter(None, (f"exit status {status}", last_line(log)))))
+
+
+def _was_warned(known: Known) -> bool:
+    """Whether a job that was asked to stop had so little time left that its time limit was the cause."""
+    used, limit = read_minutes(known.used), read_minutes(known.limit)
+    return used is not None and limit is not None and 60 * (limit - used) <= warned_seconds(limit) + _EARLY_SECONDS
+
+
+def _lost(known: Known, reason: str, timed_out: bool = False) -> JobState:
+    return replace(_state("lost", known, reason), timed_out=timed_out)
 
 
 def _state(state: Literal["finished", "lost", "oom"], known: Known, reason: str) -> JobState:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from genbench_slurm import Options
 from genbench_slurm.commands import run_command
 from genbench_slurm.executor import Slurm
-from genbench_slurm.nodes import in_partitions, problem, read_nodes
+from genbench_slurm.nodes import in_partitions, minutes_of, problem, read_nodes
 from genbench_slurm.script import script
-from genbench_slurm.states import job_state, read_accounts, read_queue
+from genbench_slurm.states import Known, job_state, read_accounts, read_queue
 
 from genbench import ExecutorSetup, ExecutorUnavailable, JobHandle, JobRequest, Resources
 
@@ -90,6 +91,9 @@ def test_the_accounting_database_is_read_like_the_queue(tmp_path: Path) -> None:
         (Resources(seconds=1860.0), {"partition": "short,all"}, ""),
         (Resources(seconds=1860.0), {"partition": "short", "minutes": 30}, ""),
         (Resources(seconds=129660.0), {"partition": "gpu"}, "may take 2160 minutes, not 2161"),
+        (Resources(seconds=43800.0, estimate=1700.0), {"partition": "short"}, ""),  # a job takes all of its 30 minutes
+        (Resources(seconds=43800.0, estimate=1900.0), {"partition": "short"}, "may take 30 minutes, not 105: with"),
+        (Resources(seconds=43800.0, estimate=60.0), {"partition": "short", "margin": 0.0}, "30 minutes, not 730: with"),
     ],
 )
 def test_what_no_node_has_is_known(needs: Resources, options: dict[str, object], said: str) -> None:
@@ -111,6 +115,43 @@ def test_a_script_asks_for_what_a_job_needs_and_runs_its_command_alone(fake: Pat
     assert "\n#SBATCH --no-requeue\n" in text
     for absent in ("exclusive", "wckey", "srun ", "submitit.core", "pickle", "--error"):
         assert absent not in text
+
+
+@pytest.mark.parametrize(
+    ("needs", "options", "longest", "minutes"),
+    [
+        (Resources(), Options(), None, None),
+        (Resources(seconds=1200.0), Options(), None, 20),  # without an estimate
+        (Resources(seconds=36600.0, estimate=600.0), Options(), None, 40),
+        (Resources(seconds=36600.0, estimate=600.0, extensions=1), Options(), None, 80),
+        (Resources(seconds=36600.0, estimate=600.0, extensions=6), Options(), None, 610),  # at most --timeout
+        (Resources(estimate=600.0, extensions=6), Options(), None, 2560),
+        (Resources(seconds=36600.0, estimate=600.0, extensions=6), Options(), 120.0, 120),
+        (Resources(seconds=36600.0, estimate=600.0), Options(margin=1.5, extra_minutes=1), None, 16),
+        (Resources(seconds=36600.0, estimate=600.0), Options(margin=0), None, 610),
+        (Resources(seconds=36600.0, estimate=600.0, extensions=3), Options(minutes=7), None, 7),
+        (Resources(estimate=0.01), Options(extra_minutes=1), 0.5, 1),
+    ],
+)
+def test_the_time_limit_of_a_job_comes_from_the_estimate_of_its_cell(
+    needs: Resources, options: Options, longest: float | None, minutes: int | None
+) -> None:
+    assert minutes_of(needs, options, longest) == minutes
+
+
+def test_a_job_that_stops_shortly_before_its_time_limit_has_timed_out(tmp_path: Path) -> None:
+    def state(known: Known) -> tuple[str, bool]:
+        found = job_state(known, tmp_path / "none")
+        return found.state, found.timed_out
+
+    stopped, killed = 143 << 8, 15
+    assert state(Known("1_0", "a", "TIMEOUT", used="1:00:10", limit="1:00:00", status=killed)) == ("lost", True)
+    assert state(Known("1_0", "a", "FAILED", used="58:20", limit="1:00:00", status=stopped)) == ("lost", True)
+    assert state(Known("1_0", "a", "FAILED", used="0:40", limit="2:00", status=stopped)) == ("lost", True)
+    assert state(Known("1_0", "a", "FAILED", used="20:00", limit="1:00:00", status=stopped)) == ("lost", False)
+    assert state(Known("1_0", "a", "FAILED", used="20:00", limit="UNLIMITED", status=stopped)) == ("lost", False)
+    assert state(Known("1_0", "a", "PREEMPTED", used="58:20", limit="1:00:00", status=killed)) == ("lost", False)
+    assert state(Known("1_0", "a", "NODE_FAIL", used="59:50", limit="1:00:00")) == ("lost", False)
 
 
 def test_a_cell_on_the_cpu_has_a_node_to_itself(fake: Path) -> None:
@@ -178,6 +219,17 @@ def test_a_quota_makes_arrays_smaller_and_the_rest_waits(fake: Path) -> None:
     assert (fake / "calls").read_text().splitlines()[-5:] == [
         *("sbatch array=0-6", "sbatch array=0-2", "sbatch array=0-0", "sbatch array=0-0", "sbatch array=0-0"),
     ]
+
+
+def test_jobs_with_the_same_time_limit_are_one_array(fake: Path) -> None:
+    executor = Slurm(ExecutorSetup(run=fake, cells=4), Options())
+    estimates = (2.0, 9.0, 19.0, 600.0)  # 11, 11, 11 and 40 minutes
+    jobs = [replace(job, resources=Resources(estimate=s)) for job, s in zip(requests(4, fake), estimates, strict=True)]
+    (fake / "commands" / "sbatch").write_text(
+        f"#!/bin/sh\nset -- $(grep -o -e 'array=[^%]*' -e 'time=[0-9]*')\necho $* >> {fake}/arrays; echo 7\n"
+    )
+    executor.submit(jobs)
+    assert (fake / "arrays").read_text().splitlines() == ["array=0-2 time=11", "array=0-0 time=40"]
 
 
 def test_an_error_that_is_no_quota_is_raised(fake: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = 300
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
-SLURM = ("--executor", "slurm", "--set", "slurm.poll_seconds=1")
+SLURM = ("--executor", "slurm", "--set", "slurm.poll_seconds=1", "--set", "slurm.margin=0")
 LONG = (*WITH_FAULTS, *SLURM, "--images", str(32 * STEPS))
 
 
@@ -87,6 +86,8 @@ def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(
     before = saved_step(saved)
     assert before > 0
     wait_until(lambda: last_step(going.run) > before, going.process, seconds=300)
+    limits = cluster.command("squeue", "--me", "-h", "--partition=apart", "--states=running", "-o", "%l").split()
+    assert limits == ["4:00"]  # twice that of the first job
     os.kill(going.process.pid, signal.SIGINT)
     done = going.end()
     assert done.code == 130, done.err
@@ -119,7 +120,8 @@ def test_a_restarted_controller_interrupts_nothing(cluster: SlurmCluster, tmp_pa
     going = start(*LONG, *beside, "--models", "slow", out=tmp_path / "run", **SLOW)
     wait_for_job(cluster, going)
     cluster.kill("slurmctld")
-    time.sleep(2)
+    other = run(*TINY, *SLURM, "--models", "vae", out=tmp_path / "other")
+    assert (other.code, "SLURM does not answer" in other.err) == (2, True), other.err
     cluster.start_controller()
     done = going.end()
     (cell,) = done.run_cells

@@ -28,11 +28,11 @@ def test_the_commands_of_the_page_work(cluster: SlurmCluster, tmp_path: Path) ->
     program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     commands = [step.command for step in steps(PAGE.read_text(encoding="utf-8")) if step.section == "SLURM"]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         if not command.startswith("pip "):
             done = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1500
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert len(RunDirectory(tmp_path / "results" / "slurm").read_cells().results) == 2

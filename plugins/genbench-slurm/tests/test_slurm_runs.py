@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_line import GENBENCH, TINY, WITH_FAULTS, run, start, wait_until
+from faulty_nodes import full_disk, python_path, skewed_clock
 from slurm_cluster import SlurmCluster, events, wait_for_checkpoint
 
 from genbench.results.store import RunDirectory
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = 300
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
-SLURM = ("--executor", "slurm", "--set", "slurm.poll_seconds=1")
+SLURM = ("--executor", "slurm", "--set", "slurm.poll_seconds=1", "--set", "slurm.margin=0")
 LONG = (*WITH_FAULTS, *SLURM, "--images", str(32 * STEPS))
 
 
@@ -70,7 +72,7 @@ def test_a_killed_driver_is_resumed_on_another_login_and_takes_its_jobs_over(
     )
     command = [*login, *GENBENCH, "run", "--resume", str(going.run)]
     environment = {**os.environ, **SLOW, "FAULTS_MARKS": str(going.marks)}
-    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     cells = RunDirectory(going.run).read_cells().results.values()
     assert {cell.steps for cell in cells} == {STEPS}
@@ -100,9 +102,13 @@ def test_a_second_ctrl_c_ends_the_command_at_once_and_leaves_no_job(cluster: Slu
     wait_until(lambda: cluster.queue() == [], seconds=30)
 
 
-def test_the_jobs_of_another_run_are_left_alone(cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_the_jobs_of_another_run_are_left_alone_and_a_second_driver_is_refused(
+    cluster: SlurmCluster, tmp_path: Path
+) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     wait_for_checkpoint(going.run, going.process)
+    second = run(out=going.run, resume=True)
+    assert (second.code, "Another genbench process is working on" in second.err) == (2, True), second.err
     foreign = tmp_path / "foreign"
     shutil.copytree(going.run, foreign)  # as if somebody had made it: its journal names the job
     other = start(*WITH_FAULTS[-2:], out=foreign, resume=True, **SLOW)
@@ -133,11 +139,38 @@ def test_other_code_on_a_node_fails_the_cell_with_the_difference(cluster: SlurmC
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(source)
     (other / "more.py").write_text("")
-    there = {"SBATCH_EXPORT": f"ALL,PYTHONPATH={other.parent}:{os.environ.get('PYTHONPATH', '')}"}
-    done = run(*TINY, *SLURM, "--models", "vae", out=tmp_path / "run", **there)
+    done = run(*TINY, *SLURM, "--models", "vae", out=tmp_path / "run", **nodes_that_import(other.parent))
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (5, "failed"), done.err
     assert "other code of genbench" in (cell.reason or "")
+
+
+def nodes_that_import(folder: Path) -> dict[str, str]:
+    """Return the variables for a run whose jobs look for modules in a folder first."""
+    return {"SBATCH_EXPORT": f"ALL,PYTHONPATH={python_path(folder)}"}
+
+
+@pytest.mark.parametrize("skew", [-900, 900])
+def test_the_clocks_of_nodes_may_differ_by_minutes(cluster: SlurmCluster, tmp_path: Path, skew: int) -> None:
+    there = nodes_that_import(skewed_clock(tmp_path / "node", skew))
+    done = run(*TINY, *SLURM, "--models", "vae", out=tmp_path / "run", **there)
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (0, "ok"), done.err
+    assert cell.provenance is not None and cell.durations is not None
+    started = datetime.fromisoformat(cell.provenance.started)
+    assert abs((started - datetime.now(UTC)).total_seconds() - skew) < 600  # its clock did differ
+    assert 0 < cell.durations.total < 600
+
+
+def test_a_node_with_a_full_disk_for_temporary_files_fails_the_cell_with_the_reason(
+    cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    done = run(
+        *TINY, *SLURM, "--models", "vae", out=tmp_path / "run", **nodes_that_import(full_disk(tmp_path / "node"))
+    )
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (5, "failed"), done.err
+    assert "No space left on device" in cell.reason and "(attempt 3 of 3)" in cell.reason
 
 
 def test_a_job_that_never_starts_is_given_up(cluster: SlurmCluster, tmp_path: Path) -> None:

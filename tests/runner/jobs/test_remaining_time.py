@@ -51,6 +51,22 @@ def test_cells_that_run_at_the_same_time_share_it_but_none_is_faster_than_alone(
     assert remaining({LONG_GAN: 1, GAN: 1}, [], {"gan": 0.1}, places=8).low == pytest.approx(30)
 
 
+def test_a_cell_takes_what_a_trial_says_until_one_of_its_kind_trains_and_then_what_finished_ones_took() -> None:
+    clock = Clock()
+    time = RemainingTime({"a": GAN, "b": LONG_GAN, "c": VAE}, clock, {"gan": 0.5})
+    assert (time.whole("a"), time.whole("b"), time.whole("c")) == (50, 150, None)
+    time.start("a")
+    time.train("a", math.inf, 0)
+    assert time.whole("b") == 150
+    time.train("a", 80.0, 20)  # one second per image
+    assert time.whole("b") == 300
+    time.train("a", 0.0, 100)
+    assert time.whole("b") == 300
+    clock.now += 140  # with its evaluation
+    time.end("a", measured=True)
+    assert (time.whole("b"), time.whole("of another run")) == (pytest.approx(420), None)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "5 s"), (43, "45 s"), (57, "55 s"), (58, "1 min"), (250, "4 min"), (5399, "90 min"), (9000, "2.5 h")],
