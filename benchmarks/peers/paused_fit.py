@@ -58,5 +58,5 @@ class PausedFit:
         try:
             self._fit()
             raise RuntimeError("fit returned")
-        except BaseException as error:  # noqa: BLE001 - raised again where the answer is read
+        except BaseException as error:
             self._answers.put(error)
