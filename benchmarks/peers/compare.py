@@ -15,9 +15,9 @@ these agree. VAEs run 1,000 such steps: from about step 700 on, first moments of
 processor handles slowly unless it treats them as zero, as in genbench's workers. Most of a training lies beyond that
 point. `--check-steps 100` with few blocks shows the speed before it.
 
-genbench's step is tuned before the windows, as in `genbench run`; `--step-tuning off` uses the defaults. The floating-point
-operations of one step of each trainer are counted, and the speed of a large matrix product is measured by each: their
-quotient is the time below which no step of so many operations can be.
+genbench's step is tuned before the windows, as in `genbench run`; `--step-tuning off` uses the defaults. The
+floating-point operations of one step of each trainer are counted, and the speed of a large matrix product is measured
+by each: their quotient is the time below which no step of so many operations can be.
 
 It needs pip install -e '.[peers]' plugins/genbench-pythae plugins/genbench-torchgan plugins/genbench-diffusers.
 """
@@ -235,8 +235,8 @@ def describe(found: dict[str, Any]) -> str:
         limit = found["batch_size"] * 1e9 * found["peak_gflops"] / count
         options = ", ".join(f"{name} = {option}" for name, option in found["step_options"][trainer].items())
         lines.append(
-            f"  {trainer:<14} {1e-9 * count:.2f} GFLOP per step; at {found['peak_gflops']:.0f} GFLOP/s of a large matrix product, "
-            f"at most {limit:,.0f} images/s{'; ' + options if options else ''}"
+            f"  {trainer:<14} {1e-9 * count:.2f} GFLOP per step; at {found['peak_gflops']:.0f} GFLOP/s "
+            f"of a large matrix product at most {limit:,.0f} images/s{'; ' + options if options else ''}"
         )
     for trainer, of in found["ratios"].items():
         clock, busy = of["seconds"], of["processor_seconds"]

@@ -135,7 +135,7 @@ def count_flops(trainer: Trainer) -> int:
 
 
 def peak_gflops(size: int = 1536, repeats: int = 5) -> float:
-    """Return the speed of a square fp32 matrix product on the processor, 10⁹ operations per second, the best of some."""
+    """Return the speed of a square fp32 matrix product on the processor in 10⁹ operations per second, the best seen."""
     factor = torch.randn(size, size)
     torch.mm(factor, factor)
     seconds = []
