@@ -3,10 +3,10 @@
     python benchmarks/goals.py --out results/reference/goals.json
 
 takes about fifteen minutes on two quiet cores. It calls the programs beside it, whose trainers take turns in short
-windows: `peers/compare.py` for each case, `engine_overhead.py`, and `metrics/fid_folders.py` with few images; then it prints one
-line for each goal: what was reached, with its interval, and the physical limit: how often the images per second of
-genbench would fit into those of a large matrix product at the same number of operations. The processor is in the
-file and above the table. `--quick` takes two blocks of each, to try the programs.
+windows: `peers/compare.py` for each case, `engine_overhead.py`, and `metrics/fid_folders.py` with few images. Then it
+prints one line for each goal: what was found, with its interval, and the physical limit, which is how many times as
+fast as the peer a step would be that needed no more time than its operations do in a large matrix product. The
+processor is named above the table. `--quick` takes two blocks of each, to try the programs.
 """
 
 from __future__ import annotations
