@@ -44,10 +44,11 @@ from genbench.process.environment import worker_environment
 from genbench.stats.intervals import mean_and_error, median_interval
 
 GENBENCH = "genbench"
-DIFFUSERS = {  # the settings of its example, which `diffusers_script` has too
+DIFFUSERS = {  # the settings of its example, for both sides
     "optimizer": "adamw",
     "learning_rate": 1e-4,
     "beta1": 0.95,
+    "beta2": 0.999,
     "weight_decay": 1e-6,
     "clip_gradient": 1.0,
     "ema_half_life": 0.0,
@@ -66,7 +67,7 @@ class Case:
     same_loss: bool = False  # all trainers compute the same loss, except for noise
     colour: bool = False  # PNG files of 64×64×3; otherwise grey images of 28×28 in memory
     workers_on_gpu: int = 0  # DataLoader workers of the example on a GPU
-    recipe: Mapping[str, object] = field(default_factory=dict)  # what differs from the defaults of the model
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # what differs from the defaults of the model
 
 
 LIBRARIES = {  # trainer -> module of this folder, class; each imports its library

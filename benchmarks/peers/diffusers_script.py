@@ -26,7 +26,14 @@ class DiffusersScript:
         self.model = unet.to(self.device)
         self.networks = [self.model]
         self.scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
+        recipe = setting.recipe
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=recipe["learning_rate"],
+            betas=(recipe["beta1"], recipe["beta2"]),
+            weight_decay=recipe["weight_decay"],
+        )
+        self.most = recipe["clip_gradient"]
         self.loader = example_scripts.make_loader(GreyImages(to_symmetric(1)), setting)
 
     def train(self, steps: int) -> Losses:
@@ -40,7 +47,7 @@ class DiffusersScript:
             noisy = self.scheduler.add_noise(images, noise, times)
             loss = F.mse_loss(self.model(noisy, times).sample, noise)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.most)
             self.optimizer.step()
             self.optimizer.zero_grad()
             losses.append(loss.detach().item())

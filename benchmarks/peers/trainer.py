@@ -38,9 +38,7 @@ class Setting:
     precision: str = "fp32"
     engine: str = "eager"
     workers: int = 0  # of a DataLoader
-    recipe: Mapping[str, object] = field(
-        default_factory=dict
-    )  # of genbench, where it differs from the model's defaults
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # of genbench, where it differs from the model's defaults
     step_tuning: str = "auto"  # of genbench
 
 
