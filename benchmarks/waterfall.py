@@ -38,6 +38,8 @@ PARTS = {  # activity -> part
     "counting operations": "counting",
     "tuning the step": "tuning",
     "timing engines": "tuning",
+    "between": "between",
+    "finished": "between",
 }
 WANTED = ("training", "evaluation", "references")
 WIDTH = 60  # characters of the longest bar
@@ -121,8 +123,12 @@ def summarise(events: Sequence[tuple[str, float]]) -> dict[str, Any]:
     """Return the parts in order, each with its begin and its seconds, and the share that is not wanted work."""
     last = max((number for number, (text, _) in enumerate(events) if text == "finished"), default=0)
     bars: list[dict[str, Any]] = []
+    part = "start"
     for number, ((text, begin), (_, end)) in enumerate(pairwise(events)):
-        part = "start" if number == 0 else "report" if number >= last else PARTS.get(text, "between")
+        if number == 0 or number >= last:
+            part = "report" if number else "start"
+        else:  # a text that is not known is a detail of the activity before it
+            part = PARTS.get(text.split(":")[0], part)
         if bars and bars[-1]["part"] == part:
             bars[-1]["seconds"] += end - begin
         else:

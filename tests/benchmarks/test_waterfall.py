@@ -18,6 +18,7 @@ EVENTS = [
     ("building networks", 4.5),
     ("training", 5.0),
     ("evaluating", 8.0),
+    ("features of fashion-cnn: 10 of 200", 8.2),
     ("training", 8.5),
     ("counting operations", 11.5),
     ("finished", 12.0),
