@@ -63,6 +63,7 @@ class GAN(keras.Model):  # type: ignore[misc, unused-ignore]
         self.generator, self.discriminator = generator, discriminator
         self.noise = keras.random.SeedGenerator(0)
         self.entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.built = True  # its networks are, and it has no call of its own
 
     def compile(self, optimizers: Sequence[Any]) -> None:  # type: ignore[override, unused-ignore]
         """Set the optimisers of the discriminator and of the generator."""
