@@ -5,8 +5,7 @@
 For each cell the tuner chooses as in `genbench run` with a million images. Then its choice and the defaults are timed
 in fresh windows, which alternate in one process, so that other load slows both: the ratio is the median over blocks of
 default / chosen, with its distribution-free 95% interval. In the same way every alternative is timed alone against the
-default, with as many threads as were chosen, also those that the tuner does not know:
-other implementations of the optimisers, and linear layers by oneDNN in place of the BLAS of torch.
+default, with as many threads as were chosen.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor, nn
 from worker_settings import apply_worker_settings
 
 from genbench.data.loading import LoadedData
@@ -43,15 +40,6 @@ from genbench.train.torch_setup import threads_used
 CELLS = "gan:64,vae:128,conv-vae:64,dcgan:64,dcgan:64:64,dcgan:64:64:bf16"
 IMAGES = 1_000_000  # of the profile 'standard'
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """An alternative that the tuner does not have."""
-
-    name: str
-    options: Callable[[Engine], list[str]]
-    use: Callable[[Engine, str], None]
 
 
 def main() -> None:
@@ -98,8 +86,7 @@ def measure(cell: str, catalogue: Catalogue, arguments: argparse.Namespace) -> d
         gained = compare(list(sides), lambda side: use_options(engine, choices, sides[side])) if tuned.chosen else {}
         alone: dict[str, Any] = {}
         use_options(engine, choices, {})
-        alternatives: list[Any] = [*choices, *REJECTED]
-        for choice in alternatives:
+        for choice in choices:
             options = choice.options(engine)
             if len(options) > 1:
                 alone[choice.name] = compare(options, partial(choice.use, engine))
@@ -153,67 +140,6 @@ def build(model: str, batch: int, side: int, precision: str, catalogue: Catalogu
     data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
     return build_cell(cell.identity, catalogue, data, CPU).engine
 
-
-def _groups(engine: Engine) -> list[dict[str, object]]:
-    optimizers = dict.fromkeys(player.optimizer for player in engine.players if player.optimizer is not None)
-    return [group for optimizer in optimizers for group in optimizer.param_groups]
-
-
-def _implementations(engine: Engine) -> list[str]:
-    """Return the implementations of the optimisers, that of the builder first."""
-    groups = _groups(engine)
-    if groups and all("fused" in group for group in groups):
-        return ["fused", "foreach", "single"]
-    return ["foreach", "single"] if groups and all("foreach" in group for group in groups) else []
-
-
-def _use_implementation(engine: Engine, option: str) -> None:
-    for group in _groups(engine):
-        for name in ("fused", "foreach"):
-            if name in group:
-                group[name] = option == name
-
-
-class _Linear(torch.autograd.Function):
-    """A linear layer and the gradient of its inputs by oneDNN; that of the weights by the BLAS of torch."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(inputs, weight)
-        ctx.has_bias = bias is not None
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        inputs, weight = ctx.saved_tensors
-        of_inputs = None
-        if ctx.needs_input_grad[0]:
-            of_inputs = torch.ops.mkldnn._linear_pointwise(gradient, weight.t(), None, "none", [], "")
-        return of_inputs, gradient.t() @ inputs, gradient.sum(0) if ctx.has_bias else None
-
-
-def _linear_layers(engine: Engine) -> list[nn.Linear]:
-    modules = (module for network in engine.networks.values() for module in network.modules())
-    return [module for module in modules if isinstance(module, nn.Linear)]
-
-
-def _forward(layer: nn.Linear, inputs: Tensor) -> Any:
-    return _Linear.apply(inputs, layer.weight, layer.bias)
-
-
-def _use_linear(engine: Engine, option: str) -> None:
-    for layer in _linear_layers(engine):
-        if option == "onednn":
-            layer.__dict__["forward"] = partial(_forward, layer)
-        else:
-            layer.__dict__.pop("forward", None)
-
-
-REJECTED = (
-    Rejected("optimizer", _implementations, _use_implementation),
-    Rejected("linear", lambda engine: ["blas", "onednn"] if _linear_layers(engine) else [], _use_linear),
-)
 
 if __name__ == "__main__":
     main()

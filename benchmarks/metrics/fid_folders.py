@@ -1,11 +1,12 @@
-"""`genbench fid` compared with `python -m pytorch_fid`, both as processes, on the same two folders of PNG files.
+"""`genbench fid` compared with pytorch-fid, torch-fidelity and clean-fid, as processes, on two folders of PNG files.
 
     python benchmarks/metrics/fid_folders.py --images 5000 --memory 5000,50000 --out results/reference/fid-folders.json
 
-The network has random weights, the same file for both: pytorch-fid finds it in $TORCH_HOME under the published name,
-and does not check the hash of an existing file. Runs alternate, genbench first in every other round: cold, with nothing
-cached, and with a cached reference: pytorch-fid reads the .npz that its own --save-stats wrote, genbench the cache that
-its cold run has filled. Each result is the median over the rounds, and the values of both are compared.
+The network has random weights, the same file for all: pytorch-fid and clean-fid find it in $TORCH_HOME under the
+published name, and do not check the hash of an existing file. clean-fid has the mode `legacy_pytorch`, which resizes
+like pytorch-fid; torch-fidelity resizes like TensorFlow, so its value is another. Runs alternate, in reverse order in
+every other round: cold, with nothing cached, and with a cached reference: pytorch-fid reads the .npz that its own
+--save-stats wrote, genbench the cache that its cold run has filled. Each result is the median over the rounds.
 
 Peak memory (`ru_maxrss` of the process) is that of `genbench fid` for each number of images in `--memory`, with a
 network that takes no time, because only features could accumulate.
@@ -34,6 +35,25 @@ from genbench.measure import machine
 
 GENBENCH = (sys.executable, "-m", "genbench", "fid")
 PYTORCH_FID = (sys.executable, "-m", "pytorch_fid", "--num-workers")
+FUNCTIONS = {  # other peers, called as functions: with the folders, the weights and the number of worker processes
+    "torch-fidelity": """
+import sys, torch_fidelity
+first, second, weights, workers = sys.argv[1:]
+print("FID:", torch_fidelity.calculate_metrics(
+    input1=first, input2=second, fid=True, cuda=False, cache=False, verbose=False, batch_size=50,
+    feature_extractor_weights_path=weights, num_workers=int(workers),
+)["frechet_inception_distance"])
+""",
+    "clean-fid": """
+import sys, torch
+from cleanfid import fid
+first, second, weights, workers = sys.argv[1:]
+print("FID:", fid.compute_fid(
+    first, second, mode="legacy_pytorch", num_workers=int(workers), batch_size=50, device=torch.device("cpu"),
+    use_dataparallel=False, verbose=False,
+))
+""",
+}
 
 # 2048 features, as Inception has, from a matrix product.
 PLUGIN = """
@@ -64,6 +84,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000, help="images per folder")
     parser.add_argument("--size", type=int, default=64, help="height and width of the files")
+    parser.add_argument(
+        "--peers", default="pytorch-fid,torch-fidelity,clean-fid", help="compared when nothing is cached"
+    )
+    parser.add_argument("--kinds", default="cold,cached", help="cold, cached")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--workers", type=int, default=0, help="worker processes of pytorch-fid, whose own default is up to 8"
@@ -86,12 +110,13 @@ def main() -> None:
                 n: measure_peak_memory(folder, int(n), arguments.size) for n in arguments.memory.split(",")
             }
     for kind in ("cold", "cached"):
-        both = report["seconds"][kind]
-        print(
-            f"{kind:<7} pytorch-fid {statistics.median(both['pytorch-fid']):7.1f} s   "
-            f"genbench {statistics.median(both['genbench']):7.1f} s   ratio {report['ratios'][kind]:.2f}"
-        )
-    print(f"values differ by {report['difference']:.1e}; peak memory {report.get('peak_bytes')}")
+        of = report["seconds"].get(kind, {})
+        for peer, ratio in report["ratios"].get(kind, {}).items():
+            print(
+                f"{kind:<7} {peer} {statistics.median(of[peer]):7.1f} s   "
+                f"genbench {statistics.median(of['genbench']):7.1f} s   ratio {ratio:.2f}"
+            )
+    print(f"values differ by {report['differences']}; peak memory {report.get('peak_bytes')}")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -99,28 +124,32 @@ def main() -> None:
 
 def compare(folder: Path, folders: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds of every process, the ratios of their medians, and the difference of the values."""
-    seconds: dict[str, dict[str, list[float]]] = {
-        kind: {"pytorch-fid": [], "genbench": []} for kind in ("cold", "cached")
-    }
+    kinds = arguments.kinds.split(",")
+    seconds: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
     values: dict[str, float] = {}
     environment = {**os.environ, "TORCH_HOME": str(folder / "torch"), "GENBENCH_CACHE": str(folder / "cache")}
-    peer = (*PYTORCH_FID, str(arguments.workers))
-    own = ("--weights", str(folder / "random.pth"), "--device", "cpu", "--json")
+    pytorch_fid = (*PYTORCH_FID, str(arguments.workers))
+    weights, both = str(folder / "random.pth"), tuple(map(str, folders))
+    own = (*GENBENCH, *both, "--weights", weights, "--device", "cpu", "--json")
     theirs = folder / "a.npz"
-    timed((*peer, "--save-stats", str(folders[0]), str(theirs)), environment)
+    if "cached" in kinds:
+        timed((*pytorch_fid, "--save-stats", both[0], str(theirs)), environment)
+    functions = {
+        name: (sys.executable, "-c", code, *both, weights, str(arguments.workers)) for name, code in FUNCTIONS.items()
+    }
+    every = {"pytorch-fid": (*pytorch_fid, *both), **functions}
+    cold = {name: every[name] for name in arguments.peers.split(",") if name}
+    commands = {"cold": cold, "cached": {"pytorch-fid": (*pytorch_fid, str(theirs), both[1])}}
     for number in range(arguments.rounds):
         shutil.rmtree(folder / "cache", ignore_errors=True)
-        for kind in ("cold", "cached"):
-            reference = folders[0] if kind == "cold" else theirs
-            commands = {
-                "pytorch-fid": (*peer, str(reference), str(folders[1])),
-                "genbench": (*GENBENCH, *map(str, folders), *own),
-            }
-            for name in sorted(commands, reverse=bool(number % 2)):
-                spent, out = timed(commands[name], environment)
-                seconds[kind][name].append(spent)
+        for kind in kinds:
+            order = {**commands[kind], "genbench": own}
+            for name in reversed(order) if number % 2 else order:
+                spent, out = timed(order[name], environment)
+                seconds[kind].setdefault(name, []).append(spent)
                 values[name] = parse_distance(out)
                 print(f"round {number}, {kind}, {name}: {spent:.1f} s, {values[name]:.6g}", flush=True)
+    ours = values.pop("genbench")
     return {
         "command": " ".join(["python", *sys.argv]),
         "images": arguments.images,
@@ -128,10 +157,14 @@ def compare(folder: Path, folders: list[Path], arguments: argparse.Namespace) ->
         "workers": arguments.workers,
         "seconds": seconds,
         "ratios": {
-            kind: statistics.median(both["pytorch-fid"]) / statistics.median(both["genbench"])
-            for kind, both in seconds.items()
+            kind: {
+                name: statistics.median(series) / statistics.median(of["genbench"])
+                for name, series in of.items()
+                if name != "genbench"
+            }
+            for kind, of in seconds.items()
         },
-        "difference": abs(values["genbench"] / values["pytorch-fid"] - 1),
+        "differences": {name: abs(ours / value - 1) for name, value in values.items()},
         "machine": machine.describe(),
     }
 

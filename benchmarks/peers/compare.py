@@ -1,4 +1,4 @@
-"""genbench's training step compared with the alternatives: example scripts and the trainers of pythae and torchgan.
+"""genbench's training step compared with the alternatives: example scripts and the trainers of libraries.
 
     python benchmarks/peers/compare.py --out results/reference/peers.json
 
@@ -15,7 +15,11 @@ these agree. VAEs run 1,000 such steps: from about step 700 on, first moments of
 processor handles slowly unless it treats them as zero, as in genbench's workers. Most of a training lies beyond that
 point. `--check-steps 100` with few blocks shows the speed before it.
 
-It needs pip install -e '.[peers]' plugins/genbench-pythae plugins/genbench-torchgan.
+genbench's step is tuned before the windows, as in `genbench run`; `--step-tuning off` uses the defaults. The
+floating-point operations of one step of each trainer are counted, and the speed of a large matrix product is measured
+by each: their quotient is the time below which no step of so many operations can be.
+
+It needs pip install -e '.[peers]' plugins/genbench-pythae plugins/genbench-torchgan plugins/genbench-diffusers.
 """
 
 from __future__ import annotations
@@ -29,8 +33,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +44,15 @@ from genbench.process.environment import worker_environment
 from genbench.stats.intervals import mean_and_error, median_interval
 
 GENBENCH = "genbench"
+DIFFUSERS = {  # the settings of its example, for both sides
+    "optimizer": "adamw",
+    "learning_rate": 1e-4,
+    "beta1": 0.95,
+    "beta2": 0.999,
+    "weight_decay": 1e-6,
+    "clip_gradient": 1.0,
+    "ema_half_life": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,16 @@ class Case:
     same_loss: bool = False  # all trainers compute the same loss, except for noise
     colour: bool = False  # PNG files of 64×64×3; otherwise grey images of 28×28 in memory
     workers_on_gpu: int = 0  # DataLoader workers of the example on a GPU
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # what differs from the defaults of the model
 
+
+LIBRARIES = {  # trainer -> module of this folder, class; each imports its library
+    "pythae": ("libraries", "PythaeTrainer"),
+    "torchgan": ("libraries", "TorchganTrainer"),
+    "lightning": ("lightning_trainers", "LightningTrainer"),
+    "keras": ("keras_trainers", "KerasTrainer"),
+    "diffusers": ("diffusers_script", "DiffusersScript"),
+}
 
 CASES = {
     "vae": Case("VAE, 784-400-20", "vae", 128, ("plain", GENBENCH), 1000, same_loss=True, workers_on_gpu=1),
@@ -61,6 +84,13 @@ CASES = {
     "gan": Case("MLP GAN", "gan", 64, ("plain", GENBENCH), 100),
     "dcgan": Case(
         "DCGAN, 64×64×3", "dcgan", 64, ("plain", GENBENCH, f"{GENBENCH}-bf16"), 6, colour=True, workers_on_gpu=2
+    ),
+    "lightning-vae": Case("VAE in Lightning's Trainer", "vae", 128, ("lightning", GENBENCH), 1000, same_loss=True),
+    "lightning-gan": Case("MLP GAN in Lightning's Trainer", "gan", 64, ("lightning", GENBENCH), 100),
+    "keras-vae": Case("VAE in Keras 3 on torch", "vae", 128, ("keras", GENBENCH), 1000, same_loss=True),
+    "keras-dcgan": Case("DCGAN in Keras 3 on torch, 64×64×3", "dcgan", 64, ("keras", GENBENCH), 6, colour=True),
+    "diffusers": Case(
+        "UNet2DModel in diffusers' example", "diffusers-unet", 16, ("diffusers", GENBENCH), 12, recipe=DIFFUSERS
     ),
     "torchgan": Case("torchgan's DCGAN, 64×64×3", "torchgan-dcgan", 64, ("torchgan", GENBENCH), 6, colour=True),
 }
@@ -77,6 +107,7 @@ def main() -> None:
     parser.add_argument("--check-steps", type=int, help="steps before the windows [default: depends on the case]")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", default="eager", help="engine of genbench: eager, compile, graph, auto")
+    parser.add_argument("--step-tuning", default="auto", help="of genbench: auto, off")
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument(
         "--workers", type=int, help="DataLoader workers of the peers [default: 0; on a GPU, as in the example]"
@@ -129,6 +160,7 @@ def compare(name: str, case: Case, arguments: argparse.Namespace) -> dict[str, A
         checked = {
             trainer: child.check(arguments.check_steps or case.check_steps) for trainer, child in children.items()
         }
+        flops = {trainer: child.count_flops() for trainer, child in children.items()}
         slowest = max(child.train(2)["seconds"] / 2 for child in children.values())
         steps = max(2, round(arguments.window_seconds / slowest))
         windows: dict[str, list[dict[str, float]]] = {trainer: [] for trainer in children}
@@ -143,6 +175,9 @@ def compare(name: str, case: Case, arguments: argparse.Namespace) -> dict[str, A
         "model": case.model,
         "batch_size": case.batch_size,
         "parameters": initial[first]["parameters"],
+        "step_options": {trainer: hello["step_options"] for trainer, hello in initial.items()},
+        "flops_per_step": flops,
+        "peak_gflops": max(hello["peak_gflops"] for hello in initial.values()),
         "steps_per_window": steps,
         "images_per_second": {
             trainer: case.batch_size * steps / statistics.median(window["seconds"] for window in found)
@@ -197,6 +232,13 @@ def describe(found: dict[str, Any]) -> str:
             f"  {trainer:<14} {rate:9,.0f} images/s   "
             f"weights moved in {trained['steps']} steps by {trained['moved']:.2%}; {losses}"
         )
+    for trainer, count in found["flops_per_step"].items():
+        limit = found["batch_size"] * 1e9 * found["peak_gflops"] / count
+        options = ", ".join(f"{name} = {option}" for name, option in found["step_options"][trainer].items())
+        lines.append(
+            f"  {trainer:<14} {1e-9 * count:.2f} GFLOP per step; at {found['peak_gflops']:.0f} GFLOP/s "
+            f"of a large matrix product at most {limit:,.0f} images/s{'; ' + options if options else ''}"
+        )
     for trainer, of in found["ratios"].items():
         clock, busy = of["seconds"], of["processor_seconds"]
         lines.append(
@@ -219,6 +261,7 @@ class TrainerProcess:
         spin: dict[str, str] = {name: own[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in own}
         command = [sys.executable, __file__, "--trainer", case, trainer, "--folder", str(arguments.folder)]
         command += ["--device", arguments.device, "--engine", arguments.engine, "--threads", str(arguments.threads)]
+        command += ["--step-tuning", arguments.step_tuning]
         command += [] if arguments.workers is None else ["--workers", str(arguments.workers)]
         environment = own if trainer.startswith(GENBENCH) else {**os.environ, **spin}
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
@@ -240,10 +283,17 @@ class TrainerProcess:
 
     def train(self, steps: int, moved: bool = False) -> dict[str, Any]:
         """Train so many steps and return the answer of the trainer."""
+        return self._ask({"steps": steps, "moved": moved})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"steps": steps, "moved": moved}) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return self._read()
+
+    def count_flops(self) -> int:
+        """Return the floating-point operations of a step."""
+        return int(self._ask({"count": True})["flops"])
 
     def check(self, steps: int) -> dict[str, Any]:
         """Train, and return the losses of the first and last steps, and how far the weights moved."""
@@ -267,8 +317,9 @@ class TrainerProcess:
 
 def run_trainer(name: str, trainer: str, arguments: argparse.Namespace) -> None:
     """Run one trainer, which trains on request."""
+    import importlib
+
     import example_scripts
-    import libraries
     import torch
     from genbench_trainer import GenbenchTrainer
     from trainer import Setting, reserve_stdout, serve
@@ -290,16 +341,18 @@ def run_trainer(name: str, trainer: str, arguments: argparse.Namespace) -> None:
         folder=arguments.folder if case.colour else None,
         precision="bf16" if trainer.endswith("-bf16") else "fp32",
         engine=arguments.engine,
+        recipe=case.recipe,
+        step_tuning=arguments.step_tuning,
         workers=arguments.workers if arguments.workers is not None else case.workers_on_gpu * (device.type == "cuda"),
     )
     scripts = {"vae": example_scripts.VAEScript, "gan": example_scripts.mlp_gan, "dcgan": example_scripts.dcgan}
-    makers = {
-        "plain": scripts.get(name),
-        "pythae": libraries.PythaeTrainer,
-        "torchgan": libraries.TorchganTrainer,
-    }
-    make = GenbenchTrainer if trainer.startswith(GENBENCH) else makers[trainer]
-    assert make is not None
+    if trainer.startswith(GENBENCH):
+        make: Any = GenbenchTrainer
+    elif trainer == "plain":
+        make = scripts[name]
+    else:
+        module, attribute = LIBRARIES[trainer]
+        make = getattr(importlib.import_module(module), attribute)
     serve(make(setting), setting, answers)
 
 

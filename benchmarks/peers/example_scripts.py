@@ -45,7 +45,7 @@ class VAEScript:
     def __init__(self, setting: Setting) -> None:
         self.device = setting.device
         self.model = VAE().to(self.device)
-        copy_parameters(_initial_networks(setting), [self.model])
+        copy_parameters(initial_networks(setting), [self.model])
         self.networks = [self.model]
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
         self.loader = make_loader(GreyImages(to_unit()), setting)
@@ -75,7 +75,7 @@ class GANScript:
         self.device = setting.device
         self.generator, self.discriminator = generator.to(self.device), discriminator.to(self.device)
         self.networks = [self.generator, self.discriminator]
-        copy_parameters(_initial_networks(setting), self.networks)
+        copy_parameters(initial_networks(setting), self.networks)
         self.latents = latents
         self.criterion = nn.BCELoss()
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -120,6 +120,11 @@ class GANScript:
 
 def mlp_gan(setting: Setting) -> GANScript:
     """Return the script of the MLP GAN with 100 latents and images of 28×28."""
+    return GANScript(setting, *mlp_networks(), [100])
+
+
+def mlp_networks() -> tuple[nn.Module, nn.Module]:
+    """Return the generator and the discriminator of the MLP GAN."""
 
     def normalised(inputs: int, outputs: int) -> list[nn.Module]:
         return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(0.2, inplace=True)]
@@ -143,7 +148,7 @@ def mlp_gan(setting: Setting) -> GANScript:
         nn.Linear(256, 1),
         nn.Sigmoid(),
     )
-    return GANScript(setting, generator, discriminator, [100])
+    return generator, discriminator
 
 
 def dcgan(setting: Setting) -> GANScript:
@@ -191,5 +196,6 @@ def make_loader(data: Dataset[Any], setting: Setting) -> EndlessLoader:
     )
 
 
-def _initial_networks(setting: Setting) -> list[nn.Module]:
+def initial_networks(setting: Setting) -> list[nn.Module]:
+    """Return genbench's networks at seed 0, from which all trainers copy their weights."""
     return [*genbench_trainer.build(setting).setup.networks.values()]

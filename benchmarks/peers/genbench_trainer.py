@@ -16,6 +16,7 @@ from genbench.plugins.catalogue import discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell
 from genbench.train.engines.selection import choose_engine
+from genbench.train.engines.step_tuning import StepRequest
 from genbench.train.torch_setup import step_settings
 
 
@@ -28,6 +29,7 @@ def build(setting: Setting) -> Built:
         "batch_size": setting.batch_size,
         "precision": setting.precision,
         "device": setting.device.type,
+        **setting.recipe,
     }
     (cell,) = make_plan(make_request(given), catalogue, setting.device.type).cells
     plugin = catalogue.require("models", setting.model).plugin
@@ -45,7 +47,9 @@ class GenbenchTrainer:
         self.networks: list[nn.Module] = [*built.setup.networks.values()]
         self._settings = contextlib.ExitStack()
         self._settings.enter_context(step_settings(setting.precision))
-        record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None)
+        step = StepRequest(wanted=setting.step_tuning == "auto")
+        record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None, step=step)
+        self.step_options = dict(record.step_tuning.chosen) if record.step_tuning is not None else {}
         if setting.engine not in ("auto", record.used):
             raise RuntimeError(f"{setting.engine} cannot be used: {record}")
 

@@ -12,14 +12,15 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from genbench.measure.clock import synchronise
 
@@ -37,12 +38,16 @@ class Setting:
     precision: str = "fp32"
     engine: str = "eager"
     workers: int = 0  # of a DataLoader
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # of genbench, where it differs from the model's defaults
+    step_tuning: str = "auto"  # of genbench
 
 
 class Trainer(Protocol):
     """One way to train the networks."""
 
-    networks: list[nn.Module]
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks, with their present weights."""
 
     def train(self, steps: int) -> Losses:
         """Train and return the loss of each step."""
@@ -94,9 +99,13 @@ def serve(trainer: Trainer, setting: Setting, answers: int) -> None:
     """Answer requests from stdin, one JSON document per line, on the descriptor `answers`, until stdin is closed."""
     first = [p.cpu().clone() for p in parameters_of(trainer.networks)]
     digest = hashlib.sha256(b"".join(p.contiguous().numpy().tobytes() for p in first)).hexdigest()
-    _answer(answers, {"parameters": sum(p.numel() for p in first), "weights": digest})
+    hello = {"parameters": sum(p.numel() for p in first), "weights": digest, "peak_gflops": peak_gflops()}
+    _answer(answers, hello | {"step_options": getattr(trainer, "step_options", {})})
     for line in sys.stdin:
         request = json.loads(line)
+        if request.get("count"):
+            _answer(answers, {"flops": count_flops(trainer)})
+            continue
         synchronise(setting.device)
         begin, busy = time.perf_counter(), time.process_time()
         losses = trainer.train(request["steps"])
@@ -109,6 +118,30 @@ def serve(trainer: Trainer, setting: Setting, answers: int) -> None:
         if request["moved"]:
             found["moved"] = _relative_distance(first, parameters_of(trainer.networks))
         _answer(answers, found)
+
+
+def count_flops(trainer: Trainer) -> int:
+    """Return the floating-point operations of matrix products and convolutions in one step, which is done."""
+    counter = FlopCounterMode(display=False)
+    fit = getattr(trainer, "fit", None)  # a loop in a thread of its own, where operations have to be counted
+    if fit is not None:
+        fit.train(1, inside=counter)
+    else:
+        with counter:
+            trainer.train(1)
+    return counter.get_total_flops()
+
+
+def peak_gflops(size: int = 1536, repeats: int = 5) -> float:
+    """Return the speed of a square fp32 matrix product on the processor in 10⁹ operations per second, the best seen."""
+    factor = torch.randn(size, size)
+    torch.mm(factor, factor)
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        torch.mm(factor, factor)
+        seconds.append(time.perf_counter() - begin)
+    return 2e-9 * size**3 / min(seconds)
 
 
 def reserve_stdout() -> int:

@@ -382,7 +382,7 @@ class MemoryFormatChoice(Record, frozen=True, kw_only=True):
     timing_seconds: Annotated[float, Meta(description="timing the formats took this long")] = 0.0
 
 
-StepChoice = Literal["threads", "memory_format", "small_maps"]
+StepChoice = Literal["threads", "memory_format", "small_maps", "linear", "optimizer"]
 
 
 class StepTrial(Record, frozen=True, kw_only=True):

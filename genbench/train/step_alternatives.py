@@ -14,6 +14,7 @@ from torch import nn
 
 from genbench.results.schema import StepChoice
 from genbench.train.engine import Engine
+from genbench.train.engines.onednn_linear import AVAILABLE, OneDNNLinear, linear_layers, use_onednn
 from genbench.train.memory_format import MEMORY_FORMATS, format_name, has_convolutions, use_memory_format
 
 
@@ -60,6 +61,18 @@ def step_alternatives(threads: int) -> tuple[Alternatives, ...]:
             lambda engine: "product" if all(layer.as_product for layer in _small_maps(engine)) else "convolution",
             _use_small_maps,
         ),
+        Alternatives(
+            "linear",
+            lambda engine: ["blas", "onednn"] if _linear_layers(engine) else [],
+            lambda engine: "onednn" if any(isinstance(m, OneDNNLinear) for m in _linear_layers(engine)) else "blas",
+            _use_linear,
+        ),
+        Alternatives(
+            "optimizer",
+            lambda engine: ["fused", "foreach"] if _implementations(engine) else [],
+            lambda engine: "fused" if all(group["fused"] for group in _implementations(engine)) else "foreach",
+            _use_implementation,
+        ),
     )
 
 
@@ -91,6 +104,30 @@ def _small_maps(engine: Engine) -> list[nn.Module]:
     averaged = engine.average.networks.values() if engine.average is not None else ()
     networks = (*engine.networks.values(), *averaged)
     return [m for network in networks for m in network.modules() if isinstance(getattr(m, "as_product", None), bool)]
+
+
+def _linear_layers(engine: Engine) -> list[nn.Linear]:
+    """Return the layers that oneDNN or the BLAS can compute; under autocast torch chooses itself."""
+    if not AVAILABLE or engine.precision != "fp32":
+        return []
+    return [layer for network in engine.networks.values() for layer in linear_layers(network)]
+
+
+def _use_linear(engine: Engine, option: str) -> None:
+    for layer in _linear_layers(engine):
+        use_onednn(layer, option == "onednn")
+
+
+def _implementations(engine: Engine) -> list[dict[str, object]]:
+    """Return the groups of parameters of the optimisers, if torch has a fused implementation of all of these."""
+    optimizers = dict.fromkeys(player.optimizer for player in engine.players if player.optimizer is not None)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    return groups if all(isinstance(group.get("fused"), bool) for group in groups) else []
+
+
+def _use_implementation(engine: Engine, option: str) -> None:
+    for group in _implementations(engine):
+        group["fused"], group["foreach"] = option == "fused", option == "foreach"
 
 
 def _use_small_maps(engine: Engine, option: str) -> None:

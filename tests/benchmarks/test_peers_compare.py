@@ -18,6 +18,22 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("case", "library"), [("lightning-vae", "lightning"), ("keras-vae", "keras")])
+def test_a_trainer_of_a_library_does_the_same_work(case: str, library: str, tmp_path: Path) -> None:
+    pytest.importorskip(library)
+    out = tmp_path / "peers.json"
+    done = run(
+        "--only", case, "--check-steps", "60", "--blocks", "1", "--window-seconds", "0.05", "--step-tuning", "off",
+        "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["cases"][case]
+    assert found["flops_per_step"][library] == pytest.approx(found["flops_per_step"]["genbench"], rel=0.01)
+    difference = found["agreement"]["autoencoder"]
+    assert abs(difference["difference"]) < 4 * difference["standard_error"]
+
+
+@pytest.mark.slow
 def test_an_example_script_and_genbench_train_the_same_vae(tmp_path: Path) -> None:
     out = tmp_path / "peers.json"
     done = run(
@@ -31,10 +47,11 @@ def test_an_example_script_and_genbench_train_the_same_vae(tmp_path: Path) -> No
     assert ours["end"]["autoencoder"] < 0.8 * ours["begin"]["autoencoder"]
     found = case["agreement"]["autoencoder"]
     assert abs(found["difference"]) < 4 * found["standard_error"]
+    assert case["flops_per_step"]["plain"] == pytest.approx(case["flops_per_step"]["genbench"], rel=0.01)
     assert len(case["windows"]["genbench"]) == len(case["windows"]["plain"]) == 2
 
 
 def test_an_unknown_case_is_named() -> None:
     done = run("--only", "vea")
     assert done.returncode == 2
-    assert "unknown case vea; cases: vae, pythae, gan, dcgan, torchgan" in done.stderr
+    assert "unknown case vea; cases: vae, pythae, gan, dcgan, lightning-vae, " in done.stderr

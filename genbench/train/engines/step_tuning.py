@@ -40,7 +40,7 @@ from genbench.train.state import state_kept
 from genbench.train.step_alternatives import Alternatives, step_alternatives, use_options
 
 FEWEST_STEPS = 4_000  # left to train: the least that tuning takes is about 5 % of these
-SHARE, MOST_SECONDS = 0.05, 30.0  # of the estimated training time, at most, and at most so long
+SHARE, MOST_SECONDS = 0.05, 90.0  # of the estimated training time, at most, and at most so long
 CHECK_SHARE = 0.3  # of the time of tuning, for the check
 WINDOW_SECONDS = 0.03
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 15

@@ -36,7 +36,7 @@ from genbench.train.step_alternatives import Alternatives, step_alternatives, us
 from genbench.train.training_evidence import TrainingEvidence
 
 LONG = 10**6  # steps
-Machine = Callable[[int, str, str], float]
+Machine = Callable[..., float]  # seconds per step with these options
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machine], list[dict[str,
             if len(seen) < 3:
                 engine.step()
             seen.append(options)
-            return machine(int(options["threads"]), options["memory_format"], options["small_maps"])
+            return machine(int(options.pop("threads")), *options.values())
 
         monkeypatch.setattr(step_tuning, "seconds_of", seconds_of)
         return seen
@@ -80,33 +80,42 @@ def two_threads(model: str = "dcgan") -> Engine:
     return engine
 
 
-def many_cores(threads: int, memory_format: str, small_maps: str) -> float:
-    """A machine with fast convolutions in the usual format, whose threads pay off."""
-    return 1e-3 / threads * (2 if memory_format == "contiguous" else 1) * (2 if small_maps == "product" else 1)
+def many_cores(threads: int, memory_format: str, small_maps: str, linear: str, optimizer: str) -> float:
+    """A machine with fast convolutions in the usual format and a slow BLAS, whose threads pay off."""
+    slow = (memory_format == "contiguous") + (small_maps == "product") + (linear == "blas") + (optimizer == "foreach")
+    return 1e-3 / threads * 2**slow
 
 
-def busy_cores(threads: int, memory_format: str, small_maps: str) -> float:
+def busy_cores(threads: int, memory_format: str, small_maps: str, linear: str, optimizer: str) -> float:
     """A machine with other work, where threads wait for each other, and without kernels for channels_last."""
-    return 1e-3 * threads * (2 if memory_format == "channels_last" else 1) * (2 if small_maps == "convolution" else 1)
+    slow = (memory_format == "channels_last") + (small_maps == "convolution") + (linear == "onednn")
+    return 1e-3 * threads * 2 ** (slow + (optimizer == "fused"))
 
 
-def test_choices_differ_between_two_kinds_of_machine(timed: Any) -> None:
+@pytest.mark.parametrize(
+    ("model", "of_many", "of_busy"),
+    [
+        ("dcgan", {"small_maps": "convolution"}, {"memory_format": "contiguous"}),
+        ("vae", {"linear": "onednn"}, {}),
+    ],
+)
+def test_choices_differ_between_two_kinds_of_machine(model: str, of_many: Any, of_busy: Any, timed: Any) -> None:
     chosen = []
     for machine in (many_cores, busy_cores):
         timed(machine)
-        engine = two_threads()
+        engine = two_threads(model)
         found = tune_step(engine, LONG, StepRequest())
         assert found.reason == "the fastest"
         assert found.check is not None
-        assert [trial.what for trial in found.trials] == ["threads", "memory_format", "small_maps"]
-        in_use = {choice.name: choice.current(engine) for choice in step_alternatives(2)}
-        assert found.chosen.items() <= in_use.items()
+        choices = step_alternatives(2)
+        assert [trial.what for trial in found.trials] == [c.name for c in choices if len(c.options(engine)) > 1]
+        assert found.chosen.items() <= {choice.name: choice.current(engine) for choice in choices}.items()
         chosen.append(found.chosen)
-    assert chosen == [{"small_maps": "convolution"}, {"threads": "1", "memory_format": "contiguous"}]
+    assert chosen == [of_many, {"threads": "1"} | of_busy | {"optimizer": "foreach"}]
 
 
 def test_ties_keep_the_defaults_and_leave_no_trace(timed: Any) -> None:
-    timed(lambda threads, memory_format, small_maps: 1e-3 * (0.99 if threads == 1 else 1))
+    timed(lambda threads, *options: 1e-3 * (0.99 if threads == 1 else 1))
     plain, engine = two_threads(), two_threads()
     found = tune_step(engine, LONG, StepRequest())
     assert (found.chosen, found.reason, found.check) == ({}, "no alternative is faster", None)
@@ -132,7 +141,7 @@ def test_rounds_end_when_they_tell_or_after_the_most(timed: Any) -> None:
     assert {len(windows) for trial in found.trials for windows in trial.seconds_per_step.values()} == {FEWEST_ROUNDS}
 
     ratios = itertools.cycle((0.9, 1.1))
-    timed(lambda threads, memory_format, small_maps: 1e-3 * (next(ratios) if threads == 1 else 1))
+    timed(lambda threads, *options: 1e-3 * (next(ratios) if threads == 1 else 1))
     found = tune_step(two_threads("vae"), LONG, StepRequest())
     assert len(found.trials[0].seconds_per_step["1"]) == MOST_ROUNDS
     assert found.chosen == {}
@@ -148,7 +157,7 @@ def test_short_trainings_and_long_steps_are_not_tuned(timed: Any) -> None:
     ):
         assert tune_step(engine, steps_left, request).chosen == {}
     assert seen == []
-    timed(lambda threads, memory_format, small_maps: 100.0)
+    timed(lambda threads, *options: 100.0)
     found = tune_step(engine, FEWEST_STEPS, StepRequest())
     assert found.reason == "a step takes too long to time alternatives"
 
@@ -213,11 +222,17 @@ def test_known_options_are_used_and_impossible_ones_are_not() -> None:
     assert format_name(engine.memory_format) == "contiguous"
 
 
-def test_options_can_be_taken_back() -> None:
-    plain, engine = built("dcgan").engine, built("dcgan").engine
+OTHERS = {
+    "dcgan": {"memory_format": "contiguous", "small_maps": "convolution", "optimizer": "foreach"},
+    "vae": {"linear": "onednn", "optimizer": "foreach"},
+}
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_options_can_be_taken_back(model: str) -> None:
+    plain, engine = built(model).engine, built(model).engine
     choices = step_alternatives(1)
-    others = {"memory_format": "contiguous", "small_maps": "convolution"}
-    assert use_options(engine, choices, others) == others
+    assert use_options(engine, choices, OTHERS[model]) == OTHERS[model]
     assert use_options(engine, choices, {}) == {}
     assert differing(steps(engine), steps(plain)) == []
 
@@ -231,13 +246,16 @@ def test_the_record_the_conditions_and_the_report_name_the_choice(timed: Any) ->
     assert record.check_seconds >= record.step_tuning.timing_seconds > 0
     lines = engine_lines(record)
     assert lines[1].startswith(
-        "  step tuning: threads = 1, memory_format = contiguous: the fastest, 4.00 times as fast as the defaults, "
-        "4.00 ms per step with default, 1.00 ms per step with chosen, tuned in "
+        "  step tuning: threads = 1, memory_format = contiguous, optimizer = foreach: the fastest, 8.00 times as fast "
+        "as the defaults, 8.00 ms per step with default, 1.00 ms per step with chosen, tuned in "
     )
-    assert lines[2] == "    threads: 1, 4.00 ms per step with 2, 2.00 ms per step with 1"
+    assert lines[2] == "    threads: 1, 8.00 ms per step with 2, 4.00 ms per step with 1"
     machine = Comparability(machine="m", cores=2, threads=2, torch="2", python="3", precision="fp32", engine="auto")
     conditions = with_engine(machine, record)
-    assert (conditions.engine, conditions.step_tuning) == ("eager", "threads=1, memory_format=contiguous")
+    assert (conditions.engine, conditions.step_tuning) == (
+        "eager",
+        "threads=1, memory_format=contiguous, optimizer=foreach",
+    )
     assert not bits_agree(conditions, with_engine(machine, EngineRecord(asked="eager", used="eager")))
 
 
