@@ -88,6 +88,6 @@ def test_the_maps_of_inception_average_to_its_layers(tmp_path: Path, monkeypatch
 
 def test_without_weights_the_error_names_the_network_and_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENBENCH_INCEPTION_WEIGHTS", "/nowhere/inception.pth")
-    with pytest.raises(genbench.GenbenchError, match="features of 'inception' are missing: .*/nowhere") as caught:
+    with pytest.raises(genbench.GenbenchError, match=r"features of 'inception' are missing: .*/nowhere") as caught:
         genbench.feature_maps("inception")
     assert "choose other features" in caught.value.cure
