@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ def feature_maps(network: FeatureNetwork) -> FeatureMaps:
             starts = [0, *(index + 1 for index in pools[:-1])]
             stages = [layers[start : pool + 1] for start, pool in zip(starts, pools, strict=True)]
             return FeatureMaps(stages, _channels(stages), 1, None)
-        blocks = inception.load(torch.device("cpu")).network.blocks
+        blocks: Any = inception.load(torch.device("cpu")).network.blocks
     except ExtractorUnavailable as error:
         raise GenbenchError(
             f"The features of '{network}' are missing: {error}", "Provide the weights, or choose other features."
