@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -12,7 +11,10 @@ import textwrap
 import types
 from pathlib import Path
 
+import forks
 import pytest
+import warm
+from command_line import wait_until_gone
 
 from genbench.ab.arm import Arm, built, installed_arm
 from genbench.ab.comparison import Comparing
@@ -22,8 +24,9 @@ from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
 from genbench.gate.sequential import LookSchedule
+from genbench.system.processes import descendants
 
-GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
+GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none", "threads": 1}
 QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)
 
 # A build backend without dependencies: it packs the one module, with its entry point.
@@ -104,17 +107,7 @@ def worktrees(root: Path) -> int:
 
 def command(*flags: str) -> list[str]:
     cell = ["--models", "planted", "--datasets", "synthetic", "--batch-size", "4", "--threads", "1"]
-    return [sys.executable, "-m", "genbench", "ab", "--base", "first", "--head", "comment", *cell, *flags]
-
-
-def processes_of(scratch: Path) -> list[str]:
-    """Return the commands of all processes that use this folder for temporary files."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"TMPDIR={scratch}".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
-    return found
+    return ["ab", "--base", "first", "--head", "comment", *cell, "--decide-by", "wall", *flags]
 
 
 @pytest.mark.slow
@@ -124,39 +117,33 @@ def test_a_stopped_comparison_leaves_its_evidence_and_nothing_else(
 ) -> None:
     scratch, out = tmp_path / "scratch", tmp_path / "evidence"
     scratch.mkdir()
-    with subprocess.Popen(
-        command("--out", str(out)),
-        cwd=repository,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        while not (line := process.stderr.readline()).startswith("[1/32]"):
-            assert line, "the command exited early"
-        assert processes_of(scratch)
-        process.send_signal(number)
-        said, complaints = process.communicate(timeout=60)
+    process = forks.start(command("--out", str(out)), {**os.environ, "TMPDIR": str(scratch)}, repository)
+    while not (line := process.stderr.readline()).startswith("[1/32]"):
+        assert line, "the command exited early"
+    workers = descendants(process.pid)
+    assert workers
+    process.send_signal(number)
+    said, complaints = process.communicate(timeout=60)
     assert process.returncode == 130, complaints
     assert "inconclusive" in said
     assert json.loads((out / "comparison.json").read_text())["blocks"][0]["cells"]["planted"]["seconds"]
     assert {path.name for path in out.iterdir()} == {"comparison.json", "summary.md", "junit.xml"}
     assert worktrees(repository) == 1
     assert not list(scratch.glob("genbench-*"))
-    assert processes_of(scratch) == []
+    wait_until_gone(workers)
 
 
 @pytest.mark.slow
 def test_a_full_disk_loses_the_measurements_but_not_the_verdict(repository: Path) -> None:
-    flags = ["--out", "/dev/full/evidence", "--max-minutes", "0", "--decide-by", "wall", "--quiet"]
-    done = subprocess.run(command(*flags), cwd=repository, capture_output=True, text=True, timeout=120, check=False)
+    flags = ["--out", "/dev/full/evidence", "--max-minutes", "0", "--quiet"]
+    done = warm.command(*command(*flags), cwd=repository)
     assert done.returncode == 3, done.stderr
     assert "inconclusive" in done.stdout
     assert "cannot write the measurements" in done.stderr
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_children")
 def test_a_planted_regression_is_found_and_no_files_are_left(repository: Path) -> None:
     base, head = find_reference("comment", repository), find_reference("slower", repository)
     question = Prepare(given={**GIVEN, "models": "planted"})
@@ -241,6 +228,7 @@ def test_a_killed_worker_is_reported_with_its_arm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_children")
 def test_a_cell_that_kills_its_worker_does_not_affect_other_cells(tmp_path: Path) -> None:
     plugin = tmp_path / "deadly.py"
     deadly = textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "deadly")
@@ -253,6 +241,7 @@ def test_a_cell_that_kills_its_worker_does_not_affect_other_cells(tmp_path: Path
     assert "exited with status 3" in block.failed["deadly"]
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_output_of_a_plugin_does_not_mix_with_the_answers(tmp_path: Path) -> None:
     plugin = tmp_path / "loud.py"
     plugin.write_text("print('hello')\n" + textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "loud"))

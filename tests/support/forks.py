@@ -17,7 +17,9 @@ import importlib.util
 import itertools
 import json
 import os
+import pkgutil
 import re
+import runpy
 import select
 import signal
 import socket
@@ -37,7 +39,11 @@ from genbench.process import spawn
 from genbench.process.environment import worker_environment
 
 _ROOT = Path(__file__).parents[2]
+_FOLDER = Path(__file__).parent
+_OWN_PATHS = {str(_ROOT), str(_FOLDER), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+_PATHS = [path for path in sys.path if path not in _OWN_PATHS]  # where any program searches
 _AT_START = dict(os.environ)  # not what a test has set when the first one needs the server
+_NOT_FOR_COMMANDS = {"genbench.__main__", "genbench.pytest_plugin"}  # imported by `python -m` and by pytest
 _server: tuple[int, socket.socket] | None = None  # of the process with this id
 
 
@@ -102,7 +108,7 @@ class Command(Process):
 
 
 class Child(Process):
-    """What `subprocess.Popen` is for ``python -P -c CODE DESCRIPTOR``, in a session of its own."""
+    """What `subprocess.Popen` is for ``python -P -c CODE DESCRIPTOR``, or a script, in a session of its own."""
 
     def __init__(
         self,
@@ -116,7 +122,7 @@ class Child(Process):
         cwd: Path | None,
         **_: object,
     ) -> None:
-        *_, code, descriptor = arguments
+        *_, kind, program, descriptor = arguments
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -133,7 +139,7 @@ class Child(Process):
         err = os.dup(out if isinstance(stderr, int) else stderr.fileno())
         os.close(nothing)
         request = {
-            "code": code,
+            "called": [kind, program],
             "inherited": int(descriptor),
             "environment": dict(os.environ if env is None else env),
             "directory": str(cwd or Path.cwd()),
@@ -195,7 +201,7 @@ def _connect() -> socket.socket:
     global _server
     if _server is None or _server[0] != os.getpid():
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        code = f"import sys; sys.path[:0] = {[str(_ROOT), str(Path(__file__).parent)]!r}; import forks; forks.serve()"
+        code = f"import sys; sys.path[:0] = {[str(_ROOT), str(_FOLDER)]!r}; import forks; forks.serve()"
         # OpenMP and malloc read their settings once, so the forks have those of a worker.
         process = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=theirs, env=worker_environment(_AT_START))
         theirs.close()
@@ -213,12 +219,17 @@ def _stop(owner: int, connection: socket.socket, process: subprocess.Popen[bytes
 def serve() -> None:
     """Start a command for each request on standard input, until the other side closes it."""
     connection = socket.socket(fileno=os.dup(0))
-    import genbench.cell.run
-    import genbench.imagesets.comparison
-    import genbench.sampling.generate  # noqa: F401
+    import jinja2  # noqa: F401
+    from PIL import Image
+
+    import genbench
     from genbench.runner.fork_server import preload
 
     preload()
+    Image.init()
+    for module in pkgutil.walk_packages(genbench.__path__, "genbench."):
+        if module.name not in _NOT_FOR_COMMANDS:
+            importlib.import_module(module.name)
     signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 5)
@@ -246,13 +257,13 @@ def _watch(request: dict[str, Any], descriptors: list[int]) -> None:
     if pid == 0:
         for number, descriptor in enumerate(streams[:3]):
             os.dup2(descriptor, number)
-        if "code" not in request:
+        if "called" not in request:
             _become(lambda: _execute(request), (), request["environment"])
         os.setsid()
         os.chdir(request["directory"])
         inherited = request["inherited"]
         os.dup2(streams[3], inherited)
-        _become(lambda: _call(request["code"], str(inherited)), [inherited], request["environment"])
+        _become(lambda: _call(*request["called"], str(inherited)), [inherited], request["environment"])
     for descriptor in (0, *streams):
         os.close(descriptor)
     with contextlib.suppress(BrokenPipeError), socket.socket(fileno=exited) as connection:
@@ -302,22 +313,35 @@ def _enter_namespaces(pid: int) -> None:
 def _fork(
     arguments: list[str], *, pass_fds: Sequence[int], env: Mapping[str, str] | None, **how: Any
 ) -> subprocess.Popen[bytes]:
-    """Do what `subprocess.Popen` does for ``python -P -c CODE DESCRIPTOR``, in a fork that executes no program."""
-    *_, code, descriptor = arguments
+    """Do what `subprocess.Popen` does for such a command, in a fork that executes no program."""
+    called = arguments[-3:]
 
     def become() -> None:
-        _become(lambda: _call(code, descriptor), pass_fds, os.environ.copy() if env is None else env)
+        _become(lambda: _call(*called), pass_fds, os.environ.copy() if env is None else env)
 
     return subprocess.Popen(arguments, pass_fds=pass_fds, preexec_fn=become, **how)
 
 
-def _call(code: str, descriptor: str) -> None:
-    """Do what ``python -c CODE DESCRIPTOR`` does."""
-    name = re.findall(r"(\w+) as m;", code)[-1]
+def _call(kind: str, program: str, descriptor: str) -> None:
+    """Do what ``python -c CODE DESCRIPTOR`` or ``python SCRIPT DESCRIPTOR`` does."""
+    if kind != "-c":
+        _run_script(program, descriptor)
+        return
+    name = re.findall(r"(\w+) as m;", program)[-1]
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)  # for `command_line.template_of`
     sys.argv = ["-c", descriptor]
-    exec(code, {"__name__": "__main__"})
+    exec(program, {"__name__": "__main__"})
+
+
+def _run_script(path: str, descriptor: str) -> None:
+    """Run a script that imports the genbench that it finds, which may be another version."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "genbench"]:
+        del sys.modules[name]
+    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [*filter(None, own), *_PATHS]
+    sys.argv = [path, descriptor]
+    runpy.run_path(path, run_name="__main__")
 
 
 def _become(function: Callable[[], None], keep: Iterable[int], environment: Mapping[str, str]) -> None:
