@@ -81,6 +81,7 @@ from genbench.api.training import (
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 if TYPE_CHECKING:
+    from genbench.builtin.extractors.feature_maps import FeatureMaps, feature_maps
     from genbench.builtin.losses.variational import LikelihoodOptions
     from genbench.builtin.losses.variational.likelihoods import ImageLikelihood, make_likelihood
     from genbench.builtin.models.vector_quantised.pixelcnn import PixelCNN
@@ -134,6 +135,7 @@ _ON_FIRST_USE = {
     "ComparisonTable": "genbench.commands.table",
     "Cost": "genbench.commands.plan",
     "Explanation": "genbench.imagesets.explain.explanation",
+    "FeatureMaps": "genbench.builtin.extractors.feature_maps",
     "Figure": "genbench.report.figures.figure",
     "ImageSetReport": "genbench.imagesets.measured",
     "ImageLikelihood": "genbench.builtin.losses.variational.likelihoods",
@@ -164,6 +166,7 @@ _ON_FIRST_USE = {
     "execute_job": "genbench.runner.node",
     "explain": "genbench.commands.first_steps.error_codes",
     "explain_distance": "genbench.commands.explanation",
+    "feature_maps": "genbench.builtin.extractors.feature_maps",
     "installed_plugins": "genbench.commands.plugins.installed",
     "json_schema": "genbench.commands.schema",
     "load": "genbench.commands.load",
@@ -216,6 +219,7 @@ __all__ = [
     "ExtractorUnavailable",
     "Family",
     "FamilySpec",
+    "FeatureMaps",
     "Figure",
     "GenbenchError",
     "ImageData",
@@ -287,6 +291,7 @@ __all__ = [
     "execute_job",
     "explain",
     "explain_distance",
+    "feature_maps",
     "hookimpl",
     "installed_plugins",
     "json_schema",

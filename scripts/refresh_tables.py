@@ -1,9 +1,9 @@
-"""Regenerate the tables in documents between `<!-- made by: genbench table … -->` and `<!-- end -->`.
+"""Regenerate what stands in documents between `<!-- made by: genbench table … -->` and `<!-- end -->`.
 
     python scripts/refresh_tables.py docs/remedies.md
 
-The command is run in the root of the repository, on the committed reference results, and its output replaces
-everything between the two lines.
+The command, of genbench or of a script (`python benchmarks/…`), is run in the root of the repository, on the committed
+reference results, and its output replaces everything between the two lines.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"(<!-- made by: genbench (table [^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- made by: (genbench table|python) ([^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def refresh(text: str) -> str:
     """Return the document with every table regenerated; raise `CalledProcessError` if a command fails."""
 
     def table(match: re.Match[str]) -> str:
-        command = [sys.executable, "-m", "genbench", *shlex.split(match[2])]
+        program = [] if match[2] == "python" else ["-m", *match[2].split()]
+        command = [sys.executable, *program, *shlex.split(match[3])]
         output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        return f"{match[1]}{output.rstrip()}\n{match[3]}"
+        return f"{match[1]}{output.rstrip()}\n{match[4]}"
 
     return BLOCK.sub(table, text)
 

@@ -26,7 +26,7 @@ PROJECT = "genbench"
 
 # Version of the contract: hooks, specs and what they exchange. The first number rises when an existing plugin may stop
 # working, the second when something is added. A plugin declares the version that it needs: requires_api = "1.0".
-API_VERSION = "1.3"
+API_VERSION = "1.4"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

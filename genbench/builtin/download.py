@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import html.parser
 import http.client
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ _BLOCK = 1 << 18
 _SHOWN_EVERY = 0.5  # seconds
 _MEGABYTE = 1_000_000
 _GONE, _NOT_SATISFIABLE = (404, 410), 416
+_FORM = "download-form"  # on the page with which Google Drive warns of a file too large to be scanned for viruses
+_LARGEST_PAGE = 1 << 20  # bytes
 
 
 class DownloadError(Exception):
@@ -99,17 +103,13 @@ def _complete(url: str, part: Path, sleep: Callable[[float], object]) -> None:
 def _continue(url: str, part: Path) -> None:
     """Append to `part` what is missing; raise the network's error where the connection ends before."""
     have = _size(part)
-    request = urllib.request.Request(url, headers={"User-Agent": "genbench", "Accept-Encoding": "identity"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
     try:
-        response = _OPENER.open(request, timeout=TIMEOUT)
+        response = _file(url, {"Range": f"bytes={have}-"} if have else {})
     except urllib.error.HTTPError as error:
         if error.code == _NOT_SATISFIABLE and have:  # it was complete, or is longer than the file: the checksum decides
             return
         raise
     with response:
-        _refuse_page(url, response)
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT and _starts_at(response, have)
         if have and response.status == http.HTTPStatus.PARTIAL_CONTENT and not resumed:
             part.unlink()  # a server that answers with another part than was asked for
@@ -140,12 +140,77 @@ def _read(response: Any) -> bytes:
     return block
 
 
-def _refuse_page(url: str, response: Any) -> None:
-    """Raise `DownloadError` for a web page in place of the file, as of a login or of a limit of downloads."""
-    if response.headers.get_content_type() == "text/html":
+def _file(url: str, headers: Mapping[str, str]) -> Any:
+    """Return the response with the file, also where a page asks whether to download it although it was not scanned.
+
+    Raises `DownloadError` for any other page, as of a login or of a limit of downloads.
+    """
+    response = _open(url, headers)
+    if not _is_page(response):
+        return response
+    with response:
+        content, at = response.read(_LARGEST_PAGE), response.geturl()
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and len(content) < min(int(length), _LARGEST_PAGE):
+        raise ConnectionError(f"the connection ended after {len(content):,} of {length} bytes of a web page")
+    page = content.decode("utf-8", "replace")
+    confirmed = confirmed_address(page, at)
+    if confirmed is not None:
+        response = _open(confirmed, headers)
+        if not _is_page(response):
+            return response
+        response.close()
         at = response.geturl()
-        led = f" led to {at}, which" if at != url else ""
-        raise DownloadError(f"{url}{led} answered with a web page, not the file: a login, or a limit of downloads")
+    led = f" led to {at}, which" if at != url else ""
+    raise DownloadError(f"{url}{led} answered with a web page, not the file: a login, or a limit of downloads")
+
+
+def confirmed_address(page: str, at: str) -> str | None:
+    """Return the address to which the form of Google Drive's warning leads; None for another page.
+
+    The form `download-form` is sent by GET, with an action and hidden fields: id, export, confirm, uuid, and for some
+    files at. An encrypted page is not left for an unencrypted address.
+    """
+    form = _Form()
+    form.feed(page)
+    if form.action is None or form.method != "get":
+        return None
+    address = urllib.parse.urljoin(at, form.action)
+    scheme = urllib.parse.urlsplit(address).scheme
+    if scheme not in ("http", "https") or (at.startswith("https:") and scheme != "https"):
+        return None
+    return f"{address}?{urllib.parse.urlencode(form.fields)}"
+
+
+class _Form(html.parser.HTMLParser):
+    """Finds the action and the hidden fields of the form in which a download is confirmed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.method, self.fields, self._inside = "get", dict[str, str](), False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the form, or a field inside it."""
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form" and values.get("id") == _FORM:
+            self.action, self.method, self._inside = values.get("action", ""), values.get("method", "get").lower(), True
+        elif tag == "input" and self._inside and values.get("type") == "hidden" and "name" in values:
+            self.fields[values["name"]] = values.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of the form."""
+        if tag == "form":
+            self._inside = False
+
+
+def _open(url: str, headers: Mapping[str, str]) -> Any:
+    asked = {"User-Agent": "genbench", "Accept-Encoding": "identity", **headers}
+    return _OPENER.open(urllib.request.Request(url, headers=asked), timeout=TIMEOUT)
+
+
+def _is_page(response: Any) -> bool:
+    return bool(response.headers.get_content_type() == "text/html")
 
 
 def _starts_at(response: Any, first: int) -> bool:

@@ -91,8 +91,8 @@ PACKAGES = (
     ),
     KnownPackage(
         "genbench-attention-gan",
-        "SAGAN and BigGAN",
-        {"models": ("sagan", "sagan-unconditional", "biggan", "biggan-unconditional")},
+        "SAGAN, BigGAN and Projected GAN",
+        {"models": ("sagan", "sagan-unconditional", "biggan", "biggan-unconditional", "projected-gan")},
     ),
     KnownPackage(
         "genbench-adversarial",

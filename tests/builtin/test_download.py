@@ -135,6 +135,54 @@ def test_redirections_are_followed_but_not_to_a_page(server: Files, tmp_path: Pa
         fetch(server, tmp_path / "limited", "/limited")
 
 
+WARNING = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
+<form action="/search" method="get"><input type="hidden" name="q" value="another form"></form>
+<p>img.zip (1.3G) is too large for Google to scan for viruses. Would you still like to download this file?</p>
+<form id="download-form" action="%s" method="get"><input type="submit" id="uc-download-link" value="Download anyway"/>
+<input type="hidden" name="id" value="0B7E"><input type="hidden" name="export" value="download">
+<input type="hidden" name="confirm" value="t"><input type="hidden" name="uuid" value="5f0e-aa&amp;b"></form>
+</body></html>
+"""
+CONFIRMED = "/download?id=0B7E&export=download&confirm=t&uuid=5f0e-aa%26b"
+
+
+def test_the_form_that_confirms_a_large_file_of_google_drive_is_followed(server: Files, tmp_path: Path) -> None:
+    """Also when the download is resumed, with the part that is missing."""
+    server.pages = {"/large": (WARNING % f"{server.url}/download").encode()}
+    server.content[CONFIRMED] = CONTENT
+    fetch(server, tmp_path / "whole", "/large")
+    assert server.asked == [("/large", ""), (CONFIRMED, "")]
+    server.asked.clear()
+    server.cut_after = [10, len(server.pages["/large"]), 100_000]  # the page too may arrive in part
+    fetch(server, tmp_path / "resumed", "/large")
+    assert server.asked[3:] == [("/large", "bytes=100000-"), (CONFIRMED, "bytes=100000-")]
+
+
+def test_a_confirmation_that_leads_to_a_page_again_is_a_limit_of_downloads(server: Files, tmp_path: Path) -> None:
+    server.pages = {
+        "/large": (WARNING % "/download").encode(),
+        CONFIRMED: b"<title>Google Drive - Quota exceeded</title>",
+    }
+    with pytest.raises(DownloadError, match=r"/large led to http.*/download.*web page, not the file: .* a limit"):
+        fetch(server, tmp_path, "/large")
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [
+        (WARNING % "https://drive.usercontent.google.com/download", f"https://drive.usercontent.google.com{CONFIRMED}"),
+        (WARNING % "/download", f"https://drive.google.com{CONFIRMED}"),
+        (WARNING % "http://drive.usercontent.google.com/download", None),  # it would not be encrypted any more
+        (WARNING % "file:///etc/passwd", None),
+        (WARNING.replace('method="get"', 'method="post"') % "/download", None),
+        ("<html><form id='login' action='/login'></form></html>", None),
+    ],
+)
+def test_the_address_of_a_confirmation(page: str, address: str | None) -> None:
+    assert download.confirmed_address(page, "https://drive.google.com/uc?id=0B7E") == address
+
+
 def test_an_encrypted_connection_is_not_left(server: Files) -> None:
     request = download.urllib.request.Request("https://example.invalid/faces.zip")
     headers = http.client.HTTPMessage()

@@ -7,6 +7,7 @@ import shlex
 import statistics
 from pathlib import Path
 
+import ancestors
 import pytest
 from click.testing import CliRunner
 
@@ -74,6 +75,34 @@ def test_tables_are_those_of_the_stored_zoo(name: str, monkeypatch: pytest.Monke
         done = CliRunner().invoke(table, shlex.split(written)[1:])
         assert done.exit_code == 0, done.output
         assert text.strip() == done.output.strip(), f"run: python scripts/refresh_tables.py {name}"
+
+
+def test_every_model_is_compared_with_its_simple_ancestor() -> None:
+    """The table is that of the stored results, and a reason is given for every model that is better in no metric."""
+    rows = ancestors.comparisons([ZOO / "known", ZOO / "others"])
+    stored = {cell.identity.model.name for cell in genbench.load(ZOO / "known", ZOO / "others").cells}
+    assert {row.model for row in rows} == stored
+    assert {row.model for row in rows if not row.beats} == set(ancestors.REASONS)
+    (written,) = re.findall(
+        r"<!-- made by: python benchmarks/zoo/ancestors.py [^\n]+ -->\n(.*?)<!-- end -->", OVERVIEW, re.DOTALL
+    )
+    assert written.strip() == ancestors.table(rows), "run: python scripts/refresh_tables.py docs/models.md"
+
+
+def test_better_means_more_than_twice_the_error_of_the_difference() -> None:
+    """Two seeds that spread by s each: the error of the difference of two means is √(s²/2 + s²/2) = s."""
+    least = dict.fromkeys(ancestors.METRICS.values(), 1.0)
+
+    def model(distance: float, parameters: float) -> ancestors.Measured:
+        return ancestors.Measured({"distance": distance, "parameters": parameters}, {"distance": 0.5}, 2)
+
+    found = {"new": model(7.9, 80), "old": model(10.0, 100), "near": model(8.1, 95)}
+    compared = ancestors.compared("new", "old", {**found}, least)
+    assert (compared.better, compared.worse) == (("distance", "parameters"), ())
+    assert compared.beats
+    near = ancestors.compared("near", "old", {**found}, least)
+    assert (near.better, near.worse, near.beats) == ((), (), False)
+    assert ancestors.compared("old", "new", {**found}, least).worse == ("distance", "parameters")
 
 
 def test_the_zoo_compares_forty_models_of_seven_families_under_one_protocol() -> None:

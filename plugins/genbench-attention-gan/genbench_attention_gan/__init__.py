@@ -1,4 +1,4 @@
-"""SAGAN and BigGAN: residual GANs with self-attention, class-conditional as in the papers and without labels.
+"""SAGAN, BigGAN and Projected GAN: residual generators, spectral norm in both networks, frozen features if wanted.
 
 genbench reads this module without importing torch; the implementation is in the other modules.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import genbench
 
-requires_api = "1.3"
+requires_api = "1.4"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,25 @@ class BigGANOptions:
         "half", "side of the maps with self-attention, as a share of the image's; none: no attention"
     )
     embedding: int = genbench.option(128, "values of the class embedding that all layers share", minimum=1)
+
+
+@dataclass(frozen=True)
+class ProjectedOptions:
+    """Options of `projected-gan`."""
+
+    width: int = genbench.option(
+        16, "the generator's channels next to the image; a discriminator has four times as many", minimum=8
+    )
+    attention: Literal["half", "quarter", "none"] = genbench.option(
+        "none", "side of the generator's maps with self-attention, as a share of the image's; none: no attention"
+    )
+    features: Literal["fashion-cnn", "inception"] = genbench.option(
+        "fashion-cnn",
+        "frozen network whose features the discriminators see: a classifier of clothes, or Inception (--weights)",
+    )
+    mixing: Literal["scales", "channels", "none"] = genbench.option(
+        "scales", "random mixing of the features: across channels and scales, across channels alone, or none"
+    )
 
 
 _SHAPES = tuple((channels, size, size) for size in (28, 32, 64, 128) for channels in (1, 3))
@@ -74,6 +93,24 @@ _BIGGAN: Mapping[str, Any] = {
 }
 
 
+_PROJECTED: Mapping[str, Any] = {
+    "family": "adversarial",
+    "default_loss": "hinge",
+    "image_shapes": _SHAPES,
+    "latent_dim": 128,
+    "discriminator_output": "scales",
+    "recipe": {
+        "batch_size": 64,
+        "learning_rate": 2e-4,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "augment_discriminator": "diffaugment",
+    },
+    "paper": "Sauer et al. 2021, Projected GANs Converge Faster, arXiv:2111.01007",
+    "options": ProjectedOptions,
+}
+
+
 @genbench.hookimpl
 def genbench_models() -> Iterable[genbench.ModelSpec]:
     """Yield the models."""
@@ -102,4 +139,10 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
         summary="biggan without labels: the latents alone act on every stage",
         build="genbench_attention_gan.biggan:build_unconditional",
         **_BIGGAN,
+    )
+    yield genbench.ModelSpec(
+        name="projected-gan",
+        summary="discriminators of randomly mixed features of a frozen network; the generator of sagan",
+        build="genbench_attention_gan.projected:build",
+        **_PROJECTED,
     )

@@ -58,14 +58,25 @@ def build_unconditional(
     return _networks(image_shape, latent_dim, 0, options)
 
 
+def unconditional_generator(image_shape: genbench.Shape, latent_dim: int, width: int, attention: str) -> nn.Module:
+    """Return the generator of `sagan-unconditional`."""
+    return _generator(image_shape, latent_dim, 0, width, attention)
+
+
 def _networks(
     image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: SAGANOptions
 ) -> dict[str, nn.Module]:
-    generator = SAGANGenerator(image_shape, latent_dim, num_classes, options.width, options.attention)
     return {
-        "generator": normalise(generator.apply(_initialise), nn.Conv2d, nn.Linear),
+        "generator": _generator(image_shape, latent_dim, num_classes, options.width, options.attention),
         "discriminator": discriminator(image_shape, options.width, options.attention, num_classes, _initialise),
     }
+
+
+def _generator(
+    image_shape: genbench.Shape, latent_dim: int, num_classes: int, width: int, attention: str
+) -> SAGANGenerator:
+    generator = SAGANGenerator(image_shape, latent_dim, num_classes, width, attention)
+    return normalise(generator.apply(_initialise), nn.Conv2d, nn.Linear)
 
 
 def _norm(num_classes: int, stage: int, channels: int) -> BatchNorm:

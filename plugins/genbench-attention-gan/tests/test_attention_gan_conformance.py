@@ -11,6 +11,7 @@ SMALL = {
     "sagan-unconditional": {"width": 8},
     "biggan": {"width": 8, "embedding": 4},
     "biggan-unconditional": {"width": 8},
+    "projected-gan": {"width": 8},
 }
 SLOW = ("compiles", "bounded-memory", "image-shapes", "every-parameter-trains")
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from genbench.builtin.datasets.published import CelebAOptions
 
 _FOLDER, _IMAGES, _ARCHIVE = "celeba", "img_align_celeba", "img_align_celeba.zip"
-_URL = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"  # of Google Drive, by file
+_URL = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"  # of Google Drive, by file;
+# for the archive it may first answer with a form to confirm, which `genbench.builtin.download` follows
 _LISTS = (
     "list_attr_celeba.txt",
     "identity_CelebA.txt",
