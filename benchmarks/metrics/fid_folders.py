@@ -137,9 +137,12 @@ def compare(folder: Path, folders: list[Path], arguments: argparse.Namespace) ->
     functions = {
         name: (sys.executable, "-c", code, *both, weights, str(arguments.workers)) for name, code in FUNCTIONS.items()
     }
-    every = {"pytorch-fid": (*pytorch_fid, *both), **functions}
+    every: dict[str, tuple[str, ...]] = {"pytorch-fid": (*pytorch_fid, *both), **functions}
     cold = {name: every[name] for name in arguments.peers.split(",") if name}
-    commands = {"cold": cold, "cached": {"pytorch-fid": (*pytorch_fid, str(theirs), both[1])}}
+    commands: dict[str, dict[str, tuple[str, ...]]] = {
+        "cold": cold,
+        "cached": {"pytorch-fid": (*pytorch_fid, str(theirs), both[1])},
+    }
     for number in range(arguments.rounds):
         shutil.rmtree(folder / "cache", ignore_errors=True)
         for kind in kinds:

@@ -6,6 +6,8 @@ work to a step in one process.
 
 from __future__ import annotations
 
+from typing import Any
+
 import example_scripts
 import torch
 from diffusers import DDPMScheduler
@@ -25,7 +27,7 @@ class DiffusersScript:
         assert isinstance(unet, nn.Module)
         self.model = unet.to(self.device)
         self.networks = [self.model]
-        self.scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+        self.scheduler: Any = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
         recipe = setting.recipe
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

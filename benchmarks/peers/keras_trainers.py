@@ -132,7 +132,7 @@ class KerasTrainer:
         with torch.no_grad():
             for ours, theirs in self._pairs():
                 theirs.copy_(ours)
-        self.fit = PausedFit(lambda: model.fit(callbacks=[_Pause(self.fit)], **given))
+        self.fit: PausedFit = PausedFit(lambda: model.fit(callbacks=[_Pause(self.fit)], **given))
 
     @property
     def networks(self) -> list[nn.Module]:

@@ -127,6 +127,6 @@ def _vae(setting: Setting) -> tuple[lightning.LightningModule, list[nn.Module], 
 
 
 def _gan(setting: Setting) -> tuple[lightning.LightningModule, list[nn.Module], GreyImages]:
-    networks = list(example_scripts.mlp_networks())
+    generator, discriminator = networks = example_scripts.mlp_networks()
     copy_parameters(example_scripts.initial_networks(setting), networks)
-    return GANModule(*networks, latents=100), networks, GreyImages(to_symmetric(1))
+    return GANModule(generator, discriminator, latents=100), [*networks], GreyImages(to_symmetric(1))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+AVAILABLE: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 class OneDNNLinear(nn.Linear):
@@ -22,7 +22,7 @@ class OneDNNLinear(nn.Linear):
         """Return input · weightᵀ + bias, (B, out_features)."""
         if input.ndim != 2 or input.dtype != torch.float32 or self.weight.dtype != torch.float32:
             return super().forward(input)
-        found: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        found: Tensor = _Product.apply(input, self.weight, self.bias)
         return found
 
 
@@ -51,7 +51,7 @@ class _Product(torch.autograd.Function):
         (gradient,) = gradients
         inputs, weight = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        of_inputs = _Product.apply(gradient, weight.t(), None) if needed[0] else None  # type: ignore[no-untyped-call]
+        of_inputs = _Product.apply(gradient, weight.t(), None) if needed[0] else None
         of_weight = gradient.t() @ inputs if needed[1] else None
         return of_inputs, of_weight, gradient.sum(0) if ctx.has_bias and needed[2] else None
 
