@@ -114,7 +114,9 @@ def measured(runs: Sequence[str | Path]) -> dict[str, Measured]:
 def compared(model: str, ancestor: str, found: Mapping[str, Measured], least: Mapping[str, float]) -> Comparison:
     """Return how the two differ; `least` is the smallest standard deviation over seeds that counts, by metric."""
     one, other = found[model], found[ancestor]
-    better, worse, values = [], [], {}
+    better: list[str] = []
+    worse: list[str] = []
+    values: dict[str, tuple[float, float]] = {}
     for name in METRICS.values():
         if name not in other.values:
             continue
