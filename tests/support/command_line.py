@@ -22,6 +22,7 @@ from genbench.system.processes import is_running
 
 GENBENCH = (sys.executable, "-m", "genbench")
 FAULTS = Path(__file__).with_name("faults.py")
+_FORKS = uses_linux()  # when the tests begin; the fixture `means` has commands do without what Linux has, in forks too
 
 # Two steps on 64 real images, no metrics: half a second a cell. Loading a plugin that imports torch takes seconds.
 TINY = (
@@ -103,7 +104,7 @@ def start(
     marks.mkdir(exist_ok=True)
     command = ["run", *arguments, "--resume" if resume else "--out", str(out)]
     environment = {**os.environ, "FAULTS_MARKS": str(marks), **variables}
-    if not fresh and uses_linux():
+    if not fresh and _FORKS:
         return Going(forks.start(command, environment, namespaces_of=namespaces_of), out, marks)
     pipe = subprocess.PIPE
     program = subprocess.Popen(
@@ -173,7 +174,8 @@ def template_of(pid: int) -> int:
     """Return the template process of a running `genbench run`; without one, the worker."""
     for child in children(pid):
         if not uses_linux():
-            if "genbench.runner.spawned_worker" in " ".join(psutil().Process(child).cmdline()):
+            process = psutil().Process(child)
+            if process.name() == "spawned_worker" or "genbench.runner.spawned_worker" in " ".join(process.cmdline()):
                 return child
             continue
         process = Path("/proc", str(child))
