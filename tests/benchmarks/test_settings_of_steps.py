@@ -122,7 +122,10 @@ def speed_test(load: Any, catalogue: Catalogue) -> None:
 
 def peers(load: Any, catalogue: Catalogue) -> None:
     module = load("genbench_trainer")
-    setting = SimpleNamespace(model="vae", batch_size=8, device=CPU, folder=None, precision="fp32", engine="eager")
+    setting = SimpleNamespace(
+        model="vae", batch_size=8, device=CPU, folder=None, precision="fp32", engine="eager",
+        recipe={}, step_tuning="off",
+    )  # fmt: skip
     trainer = module.GenbenchTrainer(setting)
     trainer.train(2)
     trainer._settings.close()

@@ -19,6 +19,7 @@ from genbench.commands import plan as dry_run
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
+from genbench.runner.jobs import cost_trials
 
 SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
 
@@ -384,7 +385,7 @@ def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path:
 
 
 def test_a_dry_run_says_how_many_cells_it_had_no_time_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry_run, "_ESTIMATION_SECONDS", 0.0)
+    monkeypatch.setattr(cost_trials, "TRIAL_SECONDS", 0.0)
     request = make_request({"models": "vae", "losses": "elbo,iwae", "profile": "smoke"})
     plan = make_plan(request, discover(), "cpu")
     no_pool: Any = None  # nothing is executed
@@ -392,7 +393,7 @@ def test_a_dry_run_says_how_many_cells_it_had_no_time_to_try(monkeypatch: pytest
     text = made.text()
     assert not made.failing
     assert text.count("not estimated") == 2
-    assert text.endswith("2 cells were neither tried nor estimated: a dry run tries cells for 0 s.\n")
+    assert text.endswith("2 cells were neither tried nor estimated: a dry run tries cells for 120 s.\n")
 
 
 def test_a_dry_run_tries_cells_whose_steps_cost_the_same_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,7 +411,7 @@ def test_a_dry_run_tries_cells_whose_steps_cost_the_same_once(monkeypatch: pytes
         tried.append(cell.variant)
         return {"images_per_step": 32, "seconds_per_step": 0.01, "parameters": 1, "peak_rss": 1, "notes": []}
 
-    monkeypatch.setattr(dry_run, "estimate", estimate)
+    monkeypatch.setattr(cost_trials, "estimate", estimate)
     no_pool: Any = None
     text = dry_run.with_costs(no_pool, make_plan(request, discover(), "cpu"), "cpu", 1).text()
     assert tried == ["base", "dropout-1", "wide", "bf16"]
