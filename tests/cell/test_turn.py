@@ -34,7 +34,7 @@ def test_without_a_lock_file_there_is_no_waiting() -> None:
 
 def test_a_killed_cell_loses_its_turn(tmp_path: Path) -> None:
     path = tmp_path / "turn.lock"
-    code = f"from genbench.cell.turn import Turn; Turn({str(path)!r}).take(); print(1, flush=True); input()"
+    code = f"from genbench.cell.turn import Turn; t = Turn({str(path)!r}); t.take(); print(1, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from genbench.measure.memory import PeakMemory, resident_bytes
+from genbench.system.means import uses_linux
 
 MIB = 2**20
 
@@ -22,7 +23,7 @@ def use(mebibytes: int) -> None:
     assert int(held[-1]) == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+@pytest.mark.skipif(not uses_linux(), reason="needs Linux")
 def test_memory_that_is_used_between_the_steps_is_not_that_of_training() -> None:
     paths = [str(Path(__file__).parent), *sys.path]
     code = f"import sys; sys.path[:] = {paths!r}; import test_memory; test_memory.use_memory()"
@@ -31,7 +32,7 @@ def test_memory_that_is_used_between_the_steps_is_not_that_of_training() -> None
     subprocess.run([sys.executable, "-c", code], check=True, env=usual)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+@pytest.mark.skipif(not uses_linux(), reason="needs Linux")
 def test_memory_of_the_program_that_started_this_one_is_not_counted() -> None:
     code = "import torch, genbench.measure.memory as memory; print(memory.PeakMemory(torch.device('cpu')).read(0))"
     large = bytearray(2**30)  # a new program begins with the peak of the process that starts it, says `getrusage`

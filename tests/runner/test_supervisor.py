@@ -66,7 +66,7 @@ def test_a_fork_server_that_still_imports_torch_ends_with_its_supervisor(tmp_pat
     time.sleep(0.3)
     process.kill()
     process.wait()
-    wait_until_gone(servers, seconds=1)
+    wait_until_gone(servers, seconds=2)  # importing takes longer
 
 
 PLUGIN = """
