@@ -28,8 +28,8 @@ test-plugins:
     {{installer}} -c constraints.txt diffusers
     {{installer}} -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
     {{installer}} "setuptools>=77"
-    {{installer}} --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
-    OMP_NUM_THREADS=1 pytest -m "" tests/plugins/test_known_packages.py $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
+    {{installer}} --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/genbench-*/)
+    OMP_NUM_THREADS=1 pytest -m "" tests/plugins/test_known_packages.py $(ls -d plugins/genbench-*/ | grep -v -e genbench-ray -e genbench-slurm)
 
 # Run the tests of the executors for clusters on a Ray cluster and, where it is installed, a SLURM cluster on this machine
 test-clusters:
@@ -61,7 +61,7 @@ board *arguments:
 build:
     rm -rf dist build/sources
     python scripts/copy_published_sources.py build/sources
-    for package in build/sources build/sources/plugins/*/; do python -m build --outdir dist "$package"; done
+    for package in build/sources build/sources/plugins/genbench-*/; do python -m build --outdir dist "$package"; done
     twine check --strict dist/*
     check-wheel-contents dist/*.whl
 
