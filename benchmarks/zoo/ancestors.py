@@ -62,7 +62,7 @@ REASONS = {
     "conditional-diffusion": f"{_LABELS}; the two differ by no more than seeds do",
     "consistency": "the two differ by no more than seeds do; it draws with one evaluation of the network, not nine",
     "cglow": f"{_LABELS}; the two differ by no more than seeds do",
-    "image-transformer": "it is smaller, and has to learn from the tokens what lies beside what",
+    "image-transformer": "it is smaller, and must learn from the tokens which patches are neighbours",
 }
 
 

@@ -107,7 +107,7 @@ def _peak_resident_bytes() -> int:
     if sys.platform == "win32":
         return int(psutil().Process().memory_info().peak_wset)
     if uses_linux() and (peak := _status_bytes("VmHWM:")):
-        return peak  # `getrusage` would also tell of the program that started this one, and keeps that after a reset
+        return peak  # `getrusage` includes the program that started this one, even after a reset
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

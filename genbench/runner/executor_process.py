@@ -241,7 +241,7 @@ def _describe(error: BaseException) -> str:
     try:
         said = str(error)
     except Exception as another:
-        said = f"its text cannot be had ({type(another).__name__})"
+        said = f"its message cannot be shown ({type(another).__name__})"
     return f"{type(error).__name__}: {said}".rstrip(": .")
 
 

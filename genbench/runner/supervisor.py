@@ -354,7 +354,7 @@ class Supervisor:
 
     def _why_unfinished(self, outcome: Outcome, task: str) -> str:
         if outcome.timed_out:
-            longer = "use `--resume` with a longer --timeout to go on with it"
+            longer = "use `--resume` with a longer --timeout to continue it"
             if self._made_once:
                 longer = "it counts as a trial without a value; a new tuning can have a longer --timeout"
             return f"not done within {self.record.timeout:g} s; {longer}"

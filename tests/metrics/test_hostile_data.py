@@ -163,9 +163,9 @@ def test_copies_within_a_class_leave_no_precision_or_recall() -> None:
 
 def test_samples_are_asked_for_only_where_the_training_images_suffice() -> None:
     for data, expected in (
-        ("two classes of three images", "fewer training images have the classes 0 (3), 1 (3)."),
-        ("a class for each image", "fewer training images have the classes 0 (1), 1 (1), 2 (1) and 137 more."),
-        ("two samples", "fewer samples have the classes 0 (1), 1 (1). Draw more samples."),
+        ("two classes of three images", "these classes have fewer training images: 0 (3), 1 (3)."),
+        ("a class for each image", "these classes have fewer training images: 0 (1), 1 (1), 2 (1) and 137 more."),
+        ("two samples", "these classes have fewer samples: 0 (1), 1 (1). Draw more samples."),
     ):
         for one in measured("per_class", SETS[data], False):
             assert isinstance(one, Unavailable)

@@ -182,7 +182,7 @@ def test_what_does_not_fit_the_contract_is_named(method: str, tmp_path: Path) ->
     [
         ("strange", "poll", "poll must return one JobState for each of its 1 jobs"),
         ("strange", "check", "Stranger: very"),
-        ("strange", "collect", "Unspeakable: its text cannot be had"),
+        ("strange", "collect", "Unspeakable: its message cannot be shown"),
         ("strange", "cancel", "GeneratorExit"),
         ("lies", "poll", "Invalid enum value 'done'"),
     ],

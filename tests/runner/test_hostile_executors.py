@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-from command_line import TINY, WITH_FAULTS, Done, run, wait_until
+from command_line import TINY, WITH_FAULTS, Done, commands_with, run, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -25,23 +24,10 @@ def hostile(place: Path, methods: str) -> tuple[str, ...]:
     return ("--plugin", str(plugin), "--executor", "processes")
 
 
-def processes_of(directory: Path) -> list[str]:
-    """Return the commands of the processes that name a run directory: its jobs, and what an executor has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(directory) in command and path.parent.name != str(os.getpid()):
-            found.append(command)
-    return found
-
-
 def ended(done: Done) -> Done:
     """Return what came of a command, after waiting until nothing is left of it."""
     assert "Traceback" not in done.err
-    wait_until(lambda: not processes_of(done.run), seconds=30)
+    wait_until(lambda: not commands_with(str(done.run)), seconds=30)
     return done
 
 

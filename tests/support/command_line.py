@@ -186,6 +186,19 @@ def template_of(pid: int) -> int:
     raise AssertionError("there is no template process")
 
 
+def commands_with(text: str) -> list[str]:
+    """Return the command lines of other processes in which a text occurs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and path.parent.name != str(os.getpid()):
+            found.append(command)
+    return found
+
+
 def wait_until_gone(pids: Iterable[int], seconds: float = 15) -> None:
     """Fail unless every one of these processes ends soon."""
     pids = list(pids)

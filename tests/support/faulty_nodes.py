@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+
+from genbench.results.schema import CellResult
 
 _CLOCK = """
 import datetime, time
@@ -25,6 +28,14 @@ tempfile.mkdtemp = mkdtemp
 def skewed_clock(folder: Path, seconds: int) -> Path:
     """Return a folder for nodes whose clock differs from that of the others by so many seconds."""
     return _customized(folder, _CLOCK.replace("SKEW", f"({seconds})"))
+
+
+def require_skewed(cell: CellResult, seconds: int) -> None:
+    """Fail unless the clock of the node differed by so many seconds, and the durations of its cell are right."""
+    assert cell.provenance is not None and cell.durations is not None
+    started = datetime.fromisoformat(cell.provenance.started)
+    assert abs((started - datetime.now(UTC)).total_seconds() - seconds) < 600
+    assert 0 < cell.durations.total < 600
 
 
 def full_disk(folder: Path) -> Path:

@@ -147,7 +147,9 @@ def _too_few(pairs: Pairs, least: int, rule: str) -> str:
         if few:
             named = ", ".join(f"{one} ({count})" for count, one in few[:_NAMED])
             more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-            return f"{rule} images of each class in both sets; fewer {images} have the classes {named}{more}.{advice}"
+            return (
+                f"{rule} images of each class in both sets; these classes have fewer {images}: {named}{more}.{advice}"
+            )
     return ""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from command_line import GENBENCH, TINY, slowness
+from command_line import GENBENCH, TINY, commands_with, slowness
 from genbench_ray.connection import NAMESPACE
 from genbench_ray.owner import JobOwner, Order
 from ray.exceptions import ActorDiedError
@@ -24,19 +24,6 @@ from ray_cluster import RayCluster
 from genbench.results.store import RunDirectory
 
 pytestmark = pytest.mark.slow
-
-
-def processes_of_ray() -> list[str]:
-    """Return the commands of the processes of Ray that were started with this test's folder for temporary files."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if os.environ["RAY_TMPDIR"] in command:
-            found.append(command)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +123,7 @@ def test_a_cluster_for_one_run_ends_with_it(tmp_path: Path, monkeypatch: pytest.
         type_command(command, tmp_path)
         assert (tmp_path / "results" / "local" / "table.md").exists()
         deadline = time.monotonic() + 30 * slowness()
-        while left := processes_of_ray():
+        while left := commands_with(os.environ["RAY_TMPDIR"]):
             assert time.monotonic() < deadline, left
 
 

@@ -101,7 +101,7 @@ def test_a_class_with_too_few_images_leaves_no_mean_over_the_others() -> None:
     reasons = {name: one.reason for name, one in found.items() if isinstance(one, Unavailable)}
     assert "in 3 features needs at least 4 images of each class" in reasons["class-fd-pixels"]
     assert "at least 50" in reasons["class-recall-pixels"]
-    assert all("fewer samples have the classes 0 (3). Draw more samples." in reason for reason in reasons.values())
+    assert all("these classes have fewer samples: 0 (3). Draw more samples." in reason for reason in reasons.values())
 
 
 def test_without_classes_there_is_a_reason() -> None:
