@@ -8,7 +8,7 @@ from typing import Literal
 
 import genbench
 
-requires_api = "1.3"
+requires_api = "1.4"
 
 
 @dataclass(frozen=True)

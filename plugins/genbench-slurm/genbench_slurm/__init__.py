@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import genbench
 
-requires_api = "1.3"
+requires_api = "1.4"
 
 
 @dataclass(frozen=True)
